@@ -12,11 +12,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, print, print_object, talk};
 use super::args::EventVerb;
 use super::event_open::open;
 use super::failure::CommandFailure;
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for, unexpected};
 use crate::control::{ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::public_key_text;
@@ -39,17 +39,8 @@ pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), C
 }
 
 fn show(place: &NodeDirectory, id: EventRef, json: bool) -> Result<(), CommandFailure> {
-    let facts = match place.ask(&ControlRequest::EventShow { id })? {
-        ControlReply::Event(facts) => facts,
-        other => return Err(unexpected(&other)),
-    };
-    let mut answer = CommandAnswer::new();
-    if json {
-        answer.json(&facts)?;
-    } else {
-        answer.lines(&render(&facts))?;
-    }
-    answer.flush()
+    let facts = ask_for!(place, ControlRequest::EventShow { id }, Event);
+    print(json, &facts, || render(&facts))
 }
 
 fn render(facts: &EventFacts) -> Lines {
@@ -90,7 +81,7 @@ fn render(facts: &EventFacts) -> Lines {
     rows.extend(facts.went.iter().map(|went| ("went", went.line())));
     let mut lines = Lines::default();
     lines.push(&facts.id);
-    rows.iter().for_each(|(name, value)| lines.push(format!("  {name:<10} {value}")));
+    rows.iter().for_each(|(name, value)| lines.fact(name, value));
     lines
 }
 
@@ -143,20 +134,14 @@ fn verify(place: &NodeDirectory, what: &Path, json: bool) -> Result<(), CommandF
     let trust = place.trust()?;
     let verdict = verified(Bytes::from(bytes), &trust)
         .map(|verified| (verified.envelope().publisher().to_string(), public_key_text(verified.signer())));
-    let mut answer = CommandAnswer::new();
-    if json {
-        let facts = match &verdict {
-            Ok((publisher, key)) => serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
-            Err(fault) => serde_json::json!({"ok": false, "fault": fault}),
-        };
-        answer.object("intelmesh.verify/1", &facts)?;
-    } else {
-        match &verdict {
-            Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
-            Err(fault) => answer.line(fault)?,
-        }
-    }
-    answer.flush()?;
+    let (facts, text) = match &verdict {
+        Ok((publisher, key)) => (
+            serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
+            format!("ok publisher={publisher} key={key}"),
+        ),
+        Err(fault) => (serde_json::json!({"ok": false, "fault": fault}), fault.clone()),
+    };
+    print_object(json, "intelmesh.verify/1", &facts, || Lines::of_text(&text))?;
     verdict.map(|_| ()).map_err(|_| CommandFailure::silent(super::failure::NO))
 }
 

@@ -46,7 +46,7 @@ impl HealthWatch {
         let (peers, consumers) = (&snapshot.peers, &snapshot.consumers);
         self.incidents.forget(|old| {
             let peer_gone = old.peer.as_ref().is_some_and(|name| peers.iter().all(|peer| peer.name != *name));
-            let named = |name: &String| consumers.iter().any(|consumer| consumer.name.as_ref() == Some(name));
+            let named = |name: &String| consumers.iter().any(|consumer| consumer.name == *name);
             let consumer_gone = old.consumer.as_ref().is_some_and(|name| !named(name));
             old.code != HealthCode::Equivocation && (peer_gone || consumer_gone)
         });

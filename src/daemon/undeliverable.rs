@@ -79,13 +79,13 @@ impl Kept {
         }
         let last = view.ends.last.seq;
         for peer in &view.peers {
-            if let Some(known) = self.read.get_mut(&peer.name) {
+            if let Some(known) = self.read.get_mut(&peer.status.name) {
                 // Of a journal that was emptied it has not read what comes now.
-                *known = peer.sent.position.unwrap_or(*known).min(last);
-            } else if is_reachable(&peer.name, trust) {
+                *known = peer.status.sent.position.unwrap_or(*known).min(last);
+            } else if is_reachable(&peer.status.name, trust) {
                 // It is not known what one has that connected before this was written down.
-                let never = if peer.facts.was_connected { last } else { 0 };
-                self.read.insert(peer.name.clone(), peer.sent.position.unwrap_or(never));
+                let never = if peer.status.was_connected { last } else { 0 };
+                self.read.insert(peer.status.name.clone(), peer.status.sent.position.unwrap_or(never));
             }
         }
     }

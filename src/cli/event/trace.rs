@@ -8,8 +8,8 @@ use super::graph;
 use crate::cli::answer::CommandAnswer;
 use crate::cli::args::TraceArgs;
 use crate::cli::failure::CommandFailure;
-use crate::cli::place::{NodeDirectory, unexpected};
-use crate::control::{ControlReply, ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLink};
+use crate::cli::place::{NodeDirectory, ask_for};
+use crate::control::{ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLink};
 use crate::link::Relation;
 use crate::terminal::Lines;
 
@@ -19,10 +19,7 @@ pub fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), C
         (None, Some(text)) => TraceOf::Alternate(text),
         _ => return Err(CommandFailure::could_not("either an ID or --alternate is needed")),
     };
-    let facts = match place.ask(&ControlRequest::EventTrace { of, depth: args.depth })? {
-        ControlReply::Trace(facts) => *facts,
-        other => return Err(unexpected(&other)),
-    };
+    let facts = *ask_for!(place, ControlRequest::EventTrace { of, depth: args.depth }, Trace);
     let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
