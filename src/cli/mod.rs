@@ -11,6 +11,7 @@ mod clock;
 mod consumer;
 mod decide;
 mod demo;
+mod envelope_file;
 mod event;
 mod event_open;
 mod failure;

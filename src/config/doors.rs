@@ -13,9 +13,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::filters::FileLists;
-use super::node::checked;
 use super::problem::ConfigFault;
-use super::reading::{ConfigReport, TomlPosition, TomlSection};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, checked};
 use crate::envelope::IdScheme;
 use crate::filter::Filter;
 use crate::format::intelmq::{RelationFields, SenderFeed};

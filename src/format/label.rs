@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::door::DoorDefaults;
-use super::meta::{EventMeta, string_of};
+use super::meta::{EventMeta, begins_with_tlp, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind, JsonMember};
@@ -175,11 +175,6 @@ fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
         let name = tag.get("name").and_then(Value::as_str).filter(|name| begins_with_tlp(name));
         found.extend(name.map(|name| EventLabel::read(name, "a tag of the payload")));
     }
-}
-
-/// Returns true if a text begins as a label of the Traffic Light Protocol does.
-pub fn begins_with_tlp(text: &str) -> bool {
-    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }
 
 #[cfg(test)]
