@@ -1,10 +1,11 @@
 //! `reload`: the running node reads `intelmesh.toml` again.
 
-use super::answer::CommandAnswer;
+use super::answer::print_object;
 use super::failure::{COULD_NOT, CommandFailure};
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for};
 use crate::audit::AuditedAction;
-use crate::control::{ControlReply, ControlRequest, ReloadResult};
+use crate::control::{ControlRequest, ReloadResult};
+use crate::terminal::Lines;
 
 /// # Errors
 /// Exit 1 if the file cannot be used: the node goes on with what it had. Exit 2 if a door could not be opened anew.

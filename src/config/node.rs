@@ -7,7 +7,7 @@ use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlPosition, TomlSection, checked, parse, read};
 use super::{address, log_level};
-use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
+use crate::identity::{NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
 

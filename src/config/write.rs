@@ -14,7 +14,7 @@ use toml_edit::{Array, DocumentMut, value};
 use super::NODE_FILE;
 use super::node_text::{list, node_text, text};
 use crate::files;
-use crate::identity::{ProjectName, PublisherName, public_key_text};
+use crate::identity::{PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 

@@ -5,16 +5,13 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::daemon::event_log::EventLog;
-use crate::daemon::faults::fault;
 use crate::daemon::lags::LagTable;
 use crate::identity::{PublisherName, public_key_text};
-use crate::protocol::failing::FilterFailures;
-use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::status::{
-    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, FilterFailing,
-    HealthCode, JournalStatus, NotDeliverable, PeerState, PeerStatus, ReceivedStatus, STATUS_SCHEMA,
-    SeenStatus, SentStatus, ShownProblem, Snapshot, StrangerStatus,
+    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, HealthCode,
+    JournalStatus, NotDeliverable, PeerStatus, STATUS_SCHEMA, SeenStatus, ShownProblem, Snapshot,
+    StrangerStatus,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};

@@ -8,8 +8,9 @@ use super::{
     DoorAdds, DoorReading, REDIS_KEYS, SubmitDoorSettings, SubmitFrom, TcpInSettings, missing, only,
     positive, refuse, separator,
 };
-use crate::config::node::{checked, tlp};
+use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
+use crate::config::reading::checked;
 use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};

@@ -2,8 +2,6 @@
 //! Python's answer depends on its version or on a heuristic, the answer here is no: a yes here is always right. Lengths
 //! and patterns are the field's.
 
-use std::borrow::Cow;
-
 use super::address::{is_address, is_like_address, is_network};
 use super::host::{is_host, is_url, sanitized_host, sanitized_url};
 use super::moment::{is_moment, is_readable_moment};
