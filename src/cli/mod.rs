@@ -9,6 +9,7 @@ mod asking;
 mod check;
 mod clock;
 mod consumer;
+mod convert;
 mod decide;
 mod demo;
 mod envelope_file;
@@ -91,6 +92,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
+        Verb::Convert(args) => convert::convert(&args),
         Verb::Completions { shell } => completions(shell),
     }
 }
