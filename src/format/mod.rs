@@ -13,6 +13,7 @@ pub mod intelmq;
 mod label;
 mod meta;
 mod pasted;
+mod payload;
 mod refusal;
 mod republish;
 mod secrets;
