@@ -11,9 +11,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use super::filters::FileLists;
-use super::node::checked;
 use super::problem::ConfigFault;
-use super::reading::{ConfigReport, TomlPosition, TomlSection};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, checked};
 use crate::door::{DoorLine, DoorSettings, RedisQueue};
 use crate::limits::{DOORS_MAX, SEPARATOR_BYTES_MAX};
 use crate::record::ConsumerName;

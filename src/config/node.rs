@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 use super::doors::{CONSUMER_KEYS, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
+use super::reading::{ConfigReport, TomlSection, checked, parse, read};
 use super::{address, log_level};
 use crate::door::DoorSettings;
 use crate::format::DoorDefaults;
-use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
+use crate::identity::{NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
 
@@ -221,15 +221,6 @@ fn project_name(
         Some(at) => checked(at, key, ProjectName::parse, report),
         None => ProjectName::parse(default).ok(),
     }
-}
-
-pub(super) fn checked<T>(
-    at: TomlPosition<&str>,
-    key: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, IdentityError>,
-    report: &mut ConfigReport,
-) -> Option<T> {
-    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
 /// Reads the addresses on which this node listens, or those of its invitations.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filters::filter;
-use super::node::{aliases, checked, dialled, tlp};
+use super::node::{aliases, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlSection, parse};
+use super::reading::{ConfigReport, TomlSection, checked, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
 use crate::filter::{FilterLists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};

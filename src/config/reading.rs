@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
+use crate::identity::IdentityError;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A value and the line that it stands on.
@@ -288,4 +289,28 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         let table = self.typed(key, "a table", report, DeValue::as_table)?;
         Some(TomlSection::open(table.value, known, later, report))
     }
+}
+
+/// Parses the value at this place, or reports its fault.
+pub(super) fn checked<T>(
+    at: TomlPosition<&str>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, IdentityError>,
+    report: &mut ConfigReport,
+) -> Option<T> {
+    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
+}
+
+/// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
+pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }

@@ -5,6 +5,7 @@
 
 mod canonical;
 pub mod codec;
+mod codec_error;
 pub mod content;
 mod core_fields;
 mod extensions;
@@ -25,7 +26,7 @@ use crate::link::Link;
 use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
-pub use codec::CodecError;
+pub use codec_error::CodecError;
 pub use content::{ContentError, check_content};
 pub use extensions::{EXTENSION_KEYS, Extensions};
 pub use seal::{OpenError, SealError, SealKey, SealOpener};

@@ -9,7 +9,6 @@ mod values;
 use bytes::Bytes;
 
 use super::edit;
-use super::label::begins_with_tlp;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
 use crate::event::EventFormat;
@@ -381,6 +380,11 @@ fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
         ))),
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// Returns true if a text begins as a label of the Traffic Light Protocol does.
+pub fn begins_with_tlp(text: &str) -> bool {
+    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }
 
 #[cfg(test)]

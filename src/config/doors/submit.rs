@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use ipnet::IpNet;
 
 use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator};
-use crate::config::node::{checked, tlp};
+use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{ConfigReport, TomlSection};
+use crate::config::reading::{ConfigReport, TomlSection, checked};
 use crate::door::{DoorAdds, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};

@@ -127,8 +127,8 @@ impl EventLoop {
         let view = self.node.view();
         // How far a feed that does not run has come is known once it goes on.
         let decided = |name: &PublisherName| {
-            let peer = view.peers.iter().find(|peer| peer.name == *name);
-            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
+            let peer = view.peers.iter().find(|peer| peer.status.name == *name);
+            peer.and_then(|peer| peer.looked_at).unwrap_or(view.ends.last.seq)
         };
         self.files.rules.changed(&peers.peers, clock::now().wall, decided);
         self.renew_door_filters();

@@ -168,6 +168,20 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     at
 }
 
+/// A value after sanitation, as far as lengths and patterns ask.
+#[derive(Debug, PartialEq)]
+pub(super) enum SanitizedValue<'a> {
+    Text(Cow<'a, str>),
+    /// It is taken, but Python's spelling of it is not worked out here.
+    Unmeasured,
+}
+
+impl From<String> for SanitizedValue<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
