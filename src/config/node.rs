@@ -2,11 +2,14 @@
 //! next start. `doors` reads the sections about the pipeline.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
+use super::doors::{CONSUMER_KEYS, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
 use super::{address, log_level};
+use crate::door::DoorSettings;
+use crate::format::DoorDefaults;
 use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
@@ -28,13 +31,15 @@ const KEYS: &[&str] = &[
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
-const SECTIONS: &[KnownKeys] = &[
-    ("", KEYS),
-    ("journal", JOURNAL_KEYS),
-    ("paths", PATHS_KEYS),
-    ("[submit]", SUBMIT_KEYS),
-    ("[consumer]", CONSUMER_KEYS),
-];
+static SECTIONS: LazyLock<[KnownKeys; 5]> = LazyLock::new(|| {
+    [
+        ("", KEYS),
+        ("journal", JOURNAL_KEYS),
+        ("paths", PATHS_KEYS),
+        ("[submit]", &SUBMIT_KEYS),
+        ("[consumer]", &CONSUMER_KEYS),
+    ]
+});
 /// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
@@ -72,7 +77,7 @@ pub struct NodeConfig {
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
-    pub doors: DoorConfigs,
+    pub doors: DoorSettings,
 }
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
@@ -126,7 +131,7 @@ impl NodeConfig {
     }
 
     pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, SECTIONS);
+        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, &*SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(ConfigErrors(report.problems));
@@ -171,6 +176,11 @@ impl NodeConfig {
     /// The name of this node, and those that it had.
     pub fn names(&self) -> NodeNames {
         NodeNames::new(self.name.clone(), self.aliases.clone())
+    }
+
+    /// Returns the effects of a door that adds nothing of its own.
+    pub fn door_defaults(&self) -> DoorDefaults {
+        DoorDefaults::of(self.name.clone(), self.project.clone(), self.default_tlp)
     }
 
     /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.

@@ -1,78 +1,65 @@
 //! `[[submit]]`: one door into the mesh, as typed.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
 use super::{
-    DoorAdds, DoorReading, REDIS_KEYS, SubmitDoorSettings, SubmitFrom, TcpInSettings, missing, only,
-    positive, refuse, separator,
+    DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, missing, positive, refuse, separator,
 };
 use crate::config::node::{checked, tlp};
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
+use crate::door::{DoorAdds, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
 
+/// The kinds of `from`.
+pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
+    DoorKind {
+        word: "intelmq-tcp",
+        keys: &["listen", "allow", "separator", "answers"],
+        read: |_, at, report| tcp_source(at, report).map(SubmitSource::IntelmqTcp),
+    },
+    DoorKind {
+        word: "intelmq-redis",
+        keys: REDIS_KEYS,
+        read: |reading, at, report| reading.redis_queue(at, report).map(SubmitSource::IntelmqRedis),
+    },
+    DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },
+];
+static WORDS: LazyLock<String> = LazyLock::new(|| all_words(KINDS));
+
 /// A door without its default name, which is still to be found.
 pub(super) struct Unnamed {
     given: Option<ConsumerName>,
-    kind: &'static str,
     pub(super) line: usize,
-    from: SubmitFrom,
+    from: SubmitSource,
     adds: DoorAdds,
 }
 
 impl DoorReading<'_> {
-    pub(super) fn submit(
-        &mut self,
-        at: &TomlPosition<TomlSection<'_, '_>>,
-        report: &mut ConfigReport,
-    ) -> Option<Unnamed> {
-        let (line, table) = (at.line, &at.value);
-        let given = match table.text("name", report) {
+    pub(super) fn submit(&mut self, at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Unnamed> {
+        let given = match at.value.text("name", report) {
             Some(name) => Some(self.name(name, report)?),
             None => None,
         };
-        let adds = adds(table, report);
-        let hint = "from = \"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
-        let Some(from) = table.text("from", report) else {
-            missing(line, "from", hint, report);
-            return None;
-        };
-        let (kind, from) = match from.value {
-            "socket" => {
-                only(table, &[], &["listen", "allow", "separator", "answers"], "at the socket", report);
-                only(table, &[], REDIS_KEYS, "at the socket", report);
-                ("socket", Some(SubmitFrom::Socket))
-            }
-            "intelmq-tcp" => {
-                only(table, &[], REDIS_KEYS, "from intelmq-tcp", report);
-                ("intelmq-tcp", tcp_in(table, line, report).map(SubmitFrom::IntelMqTcp))
-            }
-            "intelmq-redis" => {
-                only(table, &[], &["listen", "allow", "separator", "answers"], "from intelmq-redis", report);
-                let queue = self.redis_queue(table, line, report);
-                ("intelmq-redis", queue.map(SubmitFrom::IntelMqRedis))
-            }
-            _ => {
-                let wanted = "\"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
-                refuse("from", from, wanted, report);
-                return None;
-            }
-        };
-        Some(Unnamed { given, kind, line, from: from?, adds })
+        let adds = adds(&at.value, report);
+        let from =
+            self.kind(("from", "from = \"intelmq-tcp\": the kind of the door", &WORDS), KINDS, at, report)?;
+        Some(Unnamed { given, line: at.line, from, adds })
     }
 
     /// Gives a door its name: its own, or that of its kind with a number from the second on.
-    pub(super) fn named(&mut self, door: Unnamed, report: &mut ConfigReport) -> Option<SubmitDoorSettings> {
-        let Unnamed { given, kind, line, from, adds } = door;
-        if from == SubmitFrom::Socket && given.is_some() {
-            let way = "at the socket".to_owned();
-            report.fault(line, ConfigFault::NotOfDoor { key: "name", way });
+    pub(super) fn named(&mut self, door: Unnamed, report: &mut ConfigReport) -> Option<SubmitSettings> {
+        let Unnamed { given, line, from, adds } = door;
+        let kind = from.word();
+        if from == SubmitSource::Socket && given.is_some() {
+            report.fault(line, ConfigFault::NotOfDoor { key: "name", way: "from socket".to_owned() });
             return None;
         }
         let name = match given {
@@ -85,7 +72,7 @@ impl DoorReading<'_> {
                 let free =
                     (1..).map(numbered).find(|name| self.names.iter().all(|known| known.as_str() != name));
                 let name = ConsumerName::parse(&free?).ok()?;
-                if from == SubmitFrom::Socket && name.as_str() != kind {
+                if from == SubmitSource::Socket && name.as_str() != kind {
                     report.fault(line, ConfigFault::DoorName(kind.to_owned()));
                     return None;
                 }
@@ -93,37 +80,29 @@ impl DoorReading<'_> {
                 name
             }
         };
-        Some(SubmitDoorSettings { name, from, adds })
+        Some(SubmitSettings { name, from, adds })
     }
 }
 
-fn tcp_in(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -> Option<TcpInSettings> {
+fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<TcpSource> {
+    let (line, table) = (at.line, &at.value);
     let allow = networks(table, report);
     let separator = separator(table, report);
     let answers = table.flag("answers", report).unwrap_or(true);
-    let listen = match table.text("listen", report) {
-        None => {
-            missing(
-                line,
-                "listen",
-                "listen = \"127.0.0.1:5000\": where IntelMQ's TCP output connects",
-                report,
-            );
-            return None;
-        }
-        Some(at) => match at.value.parse::<SocketAddr>() {
-            Ok(listen) => TomlPosition { line: at.line, value: listen },
-            Err(_) => {
-                refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
-                return None;
-            }
-        },
+    let Some(at) = table.text("listen", report) else {
+        let hint = "listen = \"127.0.0.1:5000\": where IntelMQ's TCP output connects";
+        missing(line, "listen", hint, report);
+        return None;
     };
-    if !listen.value.ip().is_loopback() && allow.is_empty() {
-        report.fault(listen.line, ConfigFault::OpenDoor(listen.value));
+    let Ok(listen) = at.value.parse::<SocketAddr>() else {
+        refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
+        return None;
+    };
+    if !listen.ip().is_loopback() && allow.is_empty() {
+        report.fault(at.line, ConfigFault::OpenDoor(listen));
         return None;
     }
-    Some(TcpInSettings { listen: listen.value, allow, separator, answers })
+    Some(TcpSource { listen, allow, separator, answers })
 }
 
 fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {

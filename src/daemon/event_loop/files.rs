@@ -11,7 +11,6 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{ConfigProblem, FileLists, FilesFingerprint, NodeConfig, PeerFile, PeerFiles};
 use crate::daemon::changes;
-use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::event_log::EventLog;
 use crate::daemon::rules_log::RulesLog;
 use crate::envelope::{SealKey, SealOpener, Signer};
@@ -200,7 +199,7 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        let opening = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), same);
+        let opening = self.parts.doors.reload(merged.door_defaults(), merged.doors.clone(), same);
         self.files.config = merged;
         tokio::spawn(async move {
             let failed = opening.await;

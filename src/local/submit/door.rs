@@ -2,6 +2,7 @@
 //! sends an event until it is taken. So an event that is refused for good is set aside, and then counts as taken; one
 //! that could be taken later is tried again for as long as the bot waits (CONTRACT.md §3).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::submission::{EventSubmitter, SubmissionOutcome};
+use super::tcp::Listening;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
@@ -27,6 +29,20 @@ pub(crate) struct SubmitDoor {
     pub counters: Arc<SubmitCounters>,
     pub stopping: CancellationToken,
     pub tasks: DoorTasks,
+}
+
+/// One kind of `[[submit]]`, ready to open.
+pub(crate) trait SubmitOpener: Send {
+    /// Returns where it takes events from, as status shows it.
+    fn shown(&self) -> String;
+
+    /// Returns the address on which it listens, if it does.
+    fn listens_on(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Starts the tasks of `door`; one that listens does so on the port `listening`.
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, listening: Option<&Arc<Listening>>);
 }
 
 /// An event that a bot may forget: it is the node's now.
@@ -138,7 +154,7 @@ impl SubmitDoor {
 
 impl SubmitState {
     /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
-    pub(crate) fn at(from: &str, at: impl Into<String>) -> Self {
-        Self { from: from.to_owned(), at: at.into(), ..Self::default() }
+    pub(crate) fn at(from: &str, at: String) -> Self {
+        Self { from: from.to_owned(), at, ..Self::default() }
     }
 }

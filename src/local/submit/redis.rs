@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::door::SubmitDoor;
+use super::door::{SubmitDoor, SubmitOpener};
+use super::tcp::Listening;
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::framing::HEAD_BYTES;
 use crate::local::framing::SocketLine;
+use crate::local::redis::QueuePlace;
 use crate::local::redis::connection::{RedisConnection, RedisServer};
 use crate::local::redis::fault::RedisFault;
 use source::{QueueElement, SourceQueue};
 
-pub struct QueueDoor {
+struct QueueDoor {
     server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
@@ -32,13 +34,21 @@ enum RedisBatch {
     Stopping,
 }
 
-impl QueueDoor {
-    pub fn new(server: RedisServer, queue: &str, door: Arc<SubmitDoor>) -> Self {
-        Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
+impl SubmitOpener for QueuePlace {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, _: Option<&Arc<Listening>>) {
+        let queue = SourceQueue::new(&self.queue);
+        let gone = CancellationToken::new();
+        door.tasks.spawn(QueueDoor { server: self.server, queue, door: door.clone(), gone }.run());
+    }
+}
+
+impl QueueDoor {
     /// Connects, and again if the connection ends, until the node stops.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         let stopping = self.door.stopping.clone();
         let mut most = RECEIVER_FIRST_MS;
         while let Some(opened) = stopping.run_until_cancelled(RedisConnection::open(&self.server)).await {
