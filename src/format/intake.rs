@@ -15,7 +15,7 @@ use super::refusal::{SubmitCode, SubmitError};
 use super::republish::ChildEvent;
 use super::secrets::{MASK, secret_places};
 use super::siblings::ExplodedEvent;
-use super::strip::Leaving;
+use super::strip::RemovedParts;
 use crate::envelope::EventType;
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind, JsonMember, JsonScan};
@@ -110,8 +110,8 @@ fn read_event(
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let leaving = Leaving::find(text, scan, &door.strip)?;
-    let of: Option<EventId> = match &leaving.uuid {
+    let removed = RemovedParts::find(text, scan, &door.strip)?;
+    let of: Option<EventId> = match &removed.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
             // If it cannot be an id, it was never seen.
             SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
@@ -130,7 +130,7 @@ fn read_event(
         return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
     }
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
-    let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));
+    let list = scan.members.iter().find(|member| explode::is_list(member) && removed.keeps(member));
     let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
     let draft = CoreDraft {
         publisher: door.publisher.clone(),
@@ -141,7 +141,7 @@ fn read_event(
         seal: meta.seal || door.seal,
         // The strictest, until it is read.
         label: Tlp::Red.into(),
-        payload: published(text, scan, &leaving, door)?,
+        payload: published(text, scan, &removed, door)?,
         meta,
         format,
         event_type,
@@ -182,7 +182,7 @@ fn exploded(
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = published(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?, door)?;
+        let payload = published(&text, &scan, &RemovedParts::find(&text, &scan, &door.strip)?, door)?;
         let own =
             LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
@@ -215,11 +215,11 @@ fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<E
 fn published(
     text: &str,
     scan: &JsonScan<'_>,
-    leaving: &Leaving,
+    removed: &RemovedParts,
     door: &DoorDefaults,
 ) -> Result<String, SubmitError> {
     let (start, text) = (scan.value_at.start, &text[scan.value_at.clone()]);
-    let cuts = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start);
+    let cuts = removed.cuts.iter().map(|cut| cut.start - start..cut.end - start);
     let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
     if door.mask_secrets {
         let stays = |secret: &Range<usize>| {

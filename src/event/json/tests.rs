@@ -187,6 +187,23 @@ proptest! {
     }
 
     #[test]
+    fn checked_text_is_read_as_serde_json_reads_it(value in value()) {
+        for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
+            let found = scan(text.as_bytes(), 64).unwrap();
+            prop_assert_eq!(members(&text), found.members);
+            if let serde_json::Value::Array(values) = &value {
+                let read = elements(&text).map(|element| serde_json::from_str(element).unwrap());
+                prop_assert_eq!(read.collect::<Vec<serde_json::Value>>(), values.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_of_checked_text_panic(text in text()) {
+        let _ = (members(&text), elements(&text).count(), JsonTokens::of(&text).count());
+    }
+
+    #[test]
     fn unescaping_agrees_with_serde_json(text in any::<String>()) {
         let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
         prop_assert_eq!(unescape(&escaped), &*text);

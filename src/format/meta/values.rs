@@ -39,8 +39,7 @@ impl<'a> MetaValue<'a> {
         if self.kind != JsonKind::String {
             return None;
         }
-        let inside = &self.text[1..self.text.len() - 1];
-        Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
+        Some(json::unquoted(self.text))
     }
 
     pub fn members(&self) -> Result<Vec<JsonMember<'a>>, SubmitError> {
