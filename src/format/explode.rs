@@ -79,7 +79,7 @@ impl<'a> ListField<'a> {
                 Some(b'{') => {
                     return Err(fault("a list of objects").hint("a field has values, or a list of values"));
                 }
-                Some(b'"') => known.insert(json::unquoted(value).into_owned()),
+                Some(b'"') => known.insert(json::unescape(value)),
                 _ => known.insert(value.to_owned()),
             };
             if is_new {
