@@ -57,6 +57,8 @@ pub struct JsonMember<'a> {
 /// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct JsonScan<'a> {
+    /// The text: all places count in it.
+    pub text: &'a str,
     /// The members of the text's top-level object, in order; empty for another value.
     pub members: Vec<JsonMember<'a>>,
     pub kind: JsonKind,
@@ -82,7 +84,17 @@ pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     if scanner.at != text.len() {
         return Err(JsonError::Syntax(scanner.at));
     }
-    Ok(JsonScan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+    Ok(JsonScan { text, members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+}
+
+impl<'a> JsonScan<'a> {
+    /// Returns the scan of one member's value alone. Nothing is checked again.
+    #[must_use]
+    pub fn inside(&self, member: &JsonMember<'_>) -> Self {
+        let text = &self.text[member.value_at.clone()];
+        let (members, depth) = checked::members_and_depth(text);
+        Self { text, members, kind: member.kind, value_at: 0..text.len(), depth }
+    }
 }
 
 struct JsonScanner<'a> {

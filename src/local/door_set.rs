@@ -24,7 +24,7 @@ use crate::local::dead_letter::retry::{AgainError, DeadLetterRetry, EntryQuestio
 use crate::local::deliver::marker::HandedMark;
 use crate::local::submit::door::SubmitDoor;
 use crate::local::submit::tcp::Listening;
-use crate::status::{self, DoorWay};
+use crate::status::DoorStatus;
 use crate::wire::Mark;
 
 use prepare::{DoorPlan, Planned, ReadyConsumer, ReadySubmit, plan};
@@ -211,14 +211,9 @@ impl DoorSet {
     }
 
     /// Returns the state that status shows, in the order of the file.
-    pub fn status(&self) -> Vec<status::DoorStatus> {
-        let submits = self.submits.iter().map(|held| held.door.status());
-        let consumers = self.consumers.iter().map(|door| {
-            let (state, trouble) = door.counters.state();
-            let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
-            let (down, last_error) = (trouble.down(), trouble.last_error);
-            status::DoorStatus { name, way, aside: door.aside.status(), down, last_error }
-        });
+    pub fn status(&self) -> Vec<DoorStatus> {
+        let submits = self.submits.iter().map(|held| held.door.counters.status(&held.door.aside));
+        let consumers = self.consumers.iter().map(|door| door.counters.status(&door.aside));
         submits.chain(consumers).collect()
     }
 

@@ -12,6 +12,7 @@ mod dead_letter;
 mod deliver;
 mod door_set;
 mod framing;
+mod pause;
 mod redis;
 mod socket;
 mod submit;

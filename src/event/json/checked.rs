@@ -20,11 +20,14 @@ pub enum JsonToken<'a> {
 pub struct JsonTokens<'a> {
     text: &'a str,
     at: usize,
+    /// Objects and arrays that are open.
+    depth: usize,
+    deepest: usize,
 }
 
 impl<'a> JsonTokens<'a> {
     pub fn of(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, depth: 0, deepest: 0 }
     }
 
     /// Returns the tokens inside of an object or array.
@@ -44,19 +47,13 @@ impl<'a> JsonTokens<'a> {
     /// that it would stand in.
     fn value(&mut self) -> Option<(Range<usize>, JsonKind)> {
         self.skip_between();
-        let start = self.at;
+        let (start, outside) = (self.at, self.depth);
         let kind = match self.next()? {
             JsonToken::Close => return None,
-            JsonToken::Scalar(kind, _) => return Some((start..self.at, kind)),
-            JsonToken::Open(kind) => kind,
+            JsonToken::Scalar(kind, _) | JsonToken::Open(kind) => kind,
         };
-        let mut depth = 1;
-        while depth > 0 {
-            match self.next()? {
-                JsonToken::Open(_) => depth += 1,
-                JsonToken::Close => depth -= 1,
-                JsonToken::Scalar(..) => {}
-            }
+        while self.depth > outside {
+            self.next()?;
         }
         Some((start..self.at, kind))
     }
@@ -72,19 +69,21 @@ impl<'a> Iterator for JsonTokens<'a> {
         let (len, kind) = match bytes.first()? {
             b'"' => (string_len(bytes), JsonKind::String),
             b'-' | b'0'..=b'9' => (word_len(bytes), JsonKind::Number),
-            first => {
-                let token = match first {
-                    b'{' => Some(JsonToken::Open(JsonKind::Object)),
-                    b'[' => Some(JsonToken::Open(JsonKind::Array)),
-                    b'}' | b']' => Some(JsonToken::Close),
-                    _ => None,
-                };
-                if token.is_some() {
-                    self.at += 1;
-                    return token;
-                }
-                (word_len(bytes), JsonKind::Literal)
+            first @ (b'{' | b'[') => {
+                self.at += 1;
+                self.depth += 1;
+                self.deepest = self.deepest.max(self.depth);
+                return Some(JsonToken::Open(match first {
+                    b'{' => JsonKind::Object,
+                    _ => JsonKind::Array,
+                }));
             }
+            b'}' | b']' => {
+                self.at += 1;
+                self.depth = self.depth.saturating_sub(1);
+                return Some(JsonToken::Close);
+            }
+            _ => (word_len(bytes), JsonKind::Literal),
         };
         self.at += len;
         Some(JsonToken::Scalar(kind, rest.get(..len)?))
@@ -106,17 +105,23 @@ fn word_len(bytes: &[u8]) -> usize {
 
 /// Returns the members of an object, in order; none of another value.
 pub fn members(object: &str) -> Vec<JsonMember<'_>> {
+    members_and_depth(object).0
+}
+
+/// Returns the members of an object, and its levels of objects and arrays.
+pub(super) fn members_and_depth(object: &str) -> (Vec<JsonMember<'_>>, usize) {
     let mut tokens = JsonTokens::inside(object);
     let mut members = Vec::new();
     if !object.starts_with('{') {
-        return members;
+        tokens.by_ref().for_each(drop);
+        return (members, tokens.deepest);
     }
     while let Some((key_at, _)) = tokens.value()
         && let Some((value_at, kind)) = tokens.value()
     {
         members.push(JsonMember { key: unquoted(&object[key_at.clone()]), key_at, value_at, kind });
     }
-    members
+    (members, tokens.deepest)
 }
 
 /// Returns the elements of an array, in order.

@@ -181,6 +181,8 @@ proptest! {
                 for member in &found.members {
                     let part: serde_json::Value = serde_json::from_str(&text[member.value_at.clone()]).unwrap();
                     prop_assert_eq!(&part, &members[&*member.key]);
+                    let (inside, alone) = (found.inside(member), scan(found.inside(member).text.as_bytes(), 64).unwrap());
+                    prop_assert_eq!((inside.members, inside.kind, inside.depth), (alone.members, alone.kind, alone.depth));
                 }
             }
         }

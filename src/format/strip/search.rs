@@ -33,9 +33,9 @@ impl RemovedParts {
     ///
     /// # Errors
     /// `bad_json` if `extra` is a string that cannot be read and may hold fields that should stay at home.
-    pub fn find(text: &str, scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
+    pub fn find(scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
         let mut search = PartSearch { rules, found: Self::default() };
-        search.object(&ObjectInside { text, offset: 0, path: "" }, &scan.members)?;
+        search.object(&ObjectInside { text: scan.text, offset: 0, path: "" }, &scan.members)?;
         let mut found = search.found;
         found.cuts.sort_unstable_by_key(|cut| cut.start);
         Ok(found)

@@ -19,7 +19,7 @@ use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
 use crate::local::door_set::DoorTasks;
 use crate::local::framing::SocketLine;
-use crate::status::{DoorStatus, DoorWay, SubmitState};
+use crate::status::SubmitState;
 
 /// One `[[submit]]`.
 pub(crate) struct SubmitDoor {
@@ -135,19 +135,6 @@ impl SubmitDoor {
             () = gone.cancelled() => None,
             () = self.stopping.cancelled() => None,
             () = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS)) => Some(()),
-        }
-    }
-
-    /// Returns the state that status shows.
-    pub fn status(&self) -> DoorStatus {
-        let (state, trouble) = self.counters.state();
-        let (way, aside) = (DoorWay::Submit(state), self.aside.status());
-        DoorStatus {
-            name: self.name.clone(),
-            way,
-            aside,
-            down: trouble.down(),
-            last_error: trouble.last_error,
         }
     }
 }
