@@ -60,11 +60,13 @@ pub(super) struct ReadyConsumer {
     pub to: TargetOpener,
 }
 
+type OpenTarget = Box<dyn FnOnce(DriverParts, &DoorContext) -> ConsumerHandle + Send>;
+
 /// A receiver of any kind that can be connected to.
 pub(super) struct TargetOpener {
     /// Where it is, as status shows it.
     shown: String,
-    pub open: Box<dyn FnOnce(DriverParts, &DoorContext) -> ConsumerHandle + Send>,
+    pub open: OpenTarget,
 }
 
 impl TargetOpener {
