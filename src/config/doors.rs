@@ -90,8 +90,8 @@ pub(super) fn doors(
     let consumers = top.sections("consumer", &CONSUMER_KEYS, report);
     let beyond = submits.iter().map(|at| at.line).chain(consumers.iter().map(|at| at.line)).nth(DOORS_MAX);
     if let Some(line) = beyond {
-        let (value, wanted) = (format!("door {}", DOORS_MAX + 1), "one of 64 doors at most");
-        report.fault(line, ConfigFault::Value { key: "submit".into(), value, wanted });
+        let value = format!("door {}", DOORS_MAX + 1);
+        report.refuse("submit", &TomlPosition { line, value }, "one of 64 doors at most");
         return DoorSettings::default();
     }
     // Names that are given come first: a default gives way to them.
@@ -137,11 +137,11 @@ impl DoorReading<'_> {
         report: &mut ConfigReport,
     ) -> Option<T> {
         let Some(word) = at.value.text(key, report) else {
-            missing(at.line, key, example, report);
+            report.missing(at.line, key, example);
             return None;
         };
         let Some(kind) = kinds.iter().find(|kind| kind.word == word.value) else {
-            refuse(key, word, wanted, report);
+            report.refuse(key, &word, wanted);
             return None;
         };
         let others: BTreeSet<_> = kinds.iter().flat_map(|other| other.keys).copied().collect();
@@ -157,7 +157,7 @@ impl DoorReading<'_> {
         let url = match table.text("url", report) {
             None => {
                 let hint = "url = \"redis://127.0.0.1:6379/2\": where IntelMQ keeps its queues";
-                missing(line, "url", hint, report);
+                report.missing(line, "url", hint);
                 None
             }
             Some(at) if REDIS_SCHEMES.iter().any(|scheme| at.value.starts_with(scheme)) => {
@@ -167,36 +167,22 @@ impl DoorReading<'_> {
                 // Not shown: there may be a password in it.
                 let value = at.value.split([':', '/']).next().unwrap_or_default();
                 let wanted = "the beginning of redis://, rediss://, redis+unix:// or unix:";
-                refuse("url", TomlPosition { line: at.line, value }, wanted, report);
+                report.refuse("url", &TomlPosition { line: at.line, value }, wanted);
                 None
             }
         };
-        let queue = match table.text("queue", report) {
-            Some(at) if !at.value.is_empty() => Some(at.value.to_owned()),
-            Some(at) => {
-                refuse("queue", at, "the name of a queue", report);
-                None
-            }
-            None => {
-                let hint = "queue = \"BOT-queue\": the bot's source or destination queue";
-                missing(line, "queue", hint, report);
-                None
-            }
-        };
+        if !table.has("queue") {
+            let hint = "queue = \"BOT-queue\": the bot's source or destination queue";
+            report.missing(line, "queue", hint);
+        }
+        let queue = table.choice("queue", "the name of a queue", report, |text| {
+            (!text.is_empty()).then(|| text.to_owned())
+        });
         let mut path = |key| table.text(key, report).map(|at| self.dir.join(at.value));
         let (password_file, ca_file) = (path("password_file"), path("ca_file"));
         let (url, url_line) = url?;
         Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
-}
-
-fn missing(line: usize, key: &'static str, hint: &'static str, report: &mut ConfigReport) {
-    report.fault(line, ConfigFault::Missing { key, hint });
-}
-
-fn refuse(key: &str, at: TomlPosition<&str>, wanted: &'static str, report: &mut ConfigReport) {
-    let value = at.value.chars().take(120).collect();
-    report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
 }
 
 fn positive(
@@ -210,20 +196,16 @@ fn positive(
         None => default,
         Some(at) if (1..=most).contains(&at.value) => at.value,
         Some(at) => {
-            let (value, wanted) = (at.value.to_string(), "a number from 1 to what this key may be");
-            report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
+            report.refuse(key, &at, "a number from 1 to what this key may be");
             default
         }
     }
 }
 
 fn separator(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
-    let at = table.text("separator", report)?;
-    if (1..=SEPARATOR_BYTES_MAX).contains(&at.value.len()) {
-        return Some(at.value.to_owned());
-    }
-    refuse("separator", at, "1 to 8 bytes, like \"\\n\"", report);
-    None
+    table.choice("separator", "1 to 8 bytes, like \"\\n\"", report, |text| {
+        (1..=SEPARATOR_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+    })
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl DoorReading<'_> {
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {
-                missing(line, "name", "name = \"pipeline\": its position is kept under this name", report);
+                report.missing(line, "name", "name = \"pipeline\": its position is kept under this name");
                 None
             }
         };
@@ -54,43 +54,25 @@ impl DoorReading<'_> {
         let own = table.flag("own", report).unwrap_or(false);
         let from = from(table, report);
         let to = self.kind(("to", "to = \"intelmq-tcp\": the kind of the door", &WORDS), KINDS, at, report);
-        Some(ConsumerSettings { name: name?, to: to?, form: form?, from, own, filter, filter_line })
+        Some(ConsumerSettings { name: name?, to: to?, form, from, own, filter, filter_line })
     }
 
-    fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<ConsumerForm> {
-        let form = match table.text("form", report) {
-            None => Some(DeliveryForm::Plain),
-            Some(at) => {
-                let form = DeliveryForm::parse(at.value);
-                if form.is_none() {
-                    refuse("form", at, "\"plain\", \"iep04\" or \"ail\"", report);
-                }
-                form
-            }
-        };
-        let sender_feed = match table.text("sender_feed", report) {
-            None => Some(SenderFeed::default()),
-            Some(at) => {
-                let choice = SenderFeed::parse(at.value);
-                if choice.is_none() {
-                    refuse("sender_feed", at, "\"replace\" or \"keep\"", report);
-                }
-                choice
-            }
-        };
+    fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> ConsumerForm {
+        let wanted = "\"plain\", \"iep04\" or \"ail\"";
+        let form = table.choice("form", wanted, report, DeliveryForm::parse);
+        let wanted = "\"replace\" or \"keep\"";
+        let sender_feed = table.choice("sender_feed", wanted, report, SenderFeed::parse);
         let harmonization = self.harmonization(table, report);
         let annotate = table.flag("annotate", report).unwrap_or(true);
-        let relation_fields = relation_fields(table, annotate, report);
-        let mut flag = |key, default| table.flag(key, report).unwrap_or(default);
-        Some(ConsumerForm {
-            with_type: flag("type", false),
-            strict: flag("strict", false),
+        ConsumerForm {
+            form: form.unwrap_or(DeliveryForm::Plain),
+            sender_feed: sender_feed.unwrap_or_default(),
+            with_type: table.flag("type", report).unwrap_or(false),
+            strict: table.flag("strict", report).unwrap_or(false),
             annotate,
-            relation_fields,
+            relation_fields: relation_fields(table, annotate, report),
             harmonization,
-            form: form?,
-            sender_feed: sender_feed?,
-        })
+        }
     }
 
     /// The receiver's field list, which must be one now.
@@ -108,12 +90,12 @@ fn tcp_target(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Tcp
     let separator = separator(&at.value, report);
     let Some(connect) = at.value.text("connect", report) else {
         let hint = "connect = \"127.0.0.1:5001\": where IntelMQ's TCP collector listens";
-        missing(at.line, "connect", hint, report);
+        report.missing(at.line, "connect", hint);
         return None;
     };
     let host_and_port = connect.value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     if !host_and_port.is_some_and(|(_, port)| matches!(port.parse::<u16>(), Ok(1..))) {
-        refuse("connect", connect, "a host and a port, like \"127.0.0.1:5001\"", report);
+        report.refuse("connect", &connect, "a host and a port, like \"127.0.0.1:5001\"");
         return None;
     }
     Some(TcpTarget { connect: connect.value.to_owned(), separator })
@@ -126,12 +108,8 @@ fn from(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<StartP
     if !table.is_text("from") {
         return table.number("from", report).map(|at| StartPosition::Seq(at.value));
     }
-    let at = table.text("from", report)?;
-    let from = StartPosition::parse(at.value);
-    if from.is_none() {
-        refuse("from", at, "\"earliest\", \"now\", a seq or an RFC 3339 time", report);
-    }
-    from
+    let wanted = "\"earliest\", \"now\", a seq or an RFC 3339 time";
+    table.choice("from", wanted, report, StartPosition::parse)
 }
 
 /// `false`, or the names of fields; those left out keep theirs, an empty one tells nothing. Without annotations

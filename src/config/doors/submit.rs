@@ -5,12 +5,10 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-use super::{
-    DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, missing, positive, refuse, separator,
-};
+use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator};
 use crate::config::node::{checked, tlp};
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
+use crate::config::reading::{ConfigReport, TomlSection};
 use crate::door::{DoorAdds, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};
@@ -91,11 +89,11 @@ fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Tcp
     let answers = table.flag("answers", report).unwrap_or(true);
     let Some(at) = table.text("listen", report) else {
         let hint = "listen = \"127.0.0.1:5000\": where IntelMQ's TCP output connects";
-        missing(line, "listen", hint, report);
+        report.missing(line, "listen", hint);
         return None;
     };
     let Ok(listen) = at.value.parse::<SocketAddr>() else {
-        refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
+        report.refuse("listen", &at, "an address and a port, like \"127.0.0.1:5000\"");
         return None;
     };
     if !listen.ip().is_loopback() && allow.is_empty() {
@@ -106,33 +104,20 @@ fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Tcp
 }
 
 fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {
-    let texts = if table.has("allow") { table.texts("allow", report) } else { None }.unwrap_or_default();
-    let mut networks = Vec::with_capacity(texts.len().min(ALLOWED_NETWORKS_MAX));
-    for at in texts {
-        let network = at.value.parse::<IpNet>().ok();
+    let most = (ALLOWED_NETWORKS_MAX, "one of 64 networks at most");
+    let networks = table.list("allow", most, report, |at, report| {
+        let network = at.value.parse().ok();
         let network = network.or_else(|| at.value.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
-        match network {
-            Some(_) if networks.len() >= ALLOWED_NETWORKS_MAX => {
-                refuse("allow", at, "one of 64 networks at most", report);
-                break;
-            }
-            Some(network) => networks.push(network),
-            None => refuse("allow", at, "a network, like \"192.0.2.0/24\"", report),
+        if network.is_none() {
+            report.refuse("allow", &at, "a network, like \"192.0.2.0/24\"");
         }
-    }
-    networks
+        network
+    });
+    networks.unwrap_or_default()
 }
 
 fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
-    let ids = table.text("ids", report).and_then(|at| match at.value {
-        "random" => Some(IdScheme::Random),
-        "content" => Some(IdScheme::Content),
-        "body" => Some(IdScheme::Body),
-        _ => {
-            refuse("ids", at, "\"random\", \"content\" or \"body\"", report);
-            None
-        }
-    });
+    let ids = table.choice("ids", "\"random\", \"content\" or \"body\"", report, IdScheme::parse);
     DoorAdds {
         tlp: tlp(table, "tlp", report),
         to: recipients(table, report),
@@ -146,42 +131,28 @@ fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
 }
 
 fn strip(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<StripRule>> {
-    if !table.has("strip") {
-        return None;
-    }
-    let texts = table.texts("strip", report)?;
-    if let Some(beyond) = texts.get(STRIP_RULES_MAX) {
-        refuse("strip", beyond.clone(), "one of 64 fields at most", report);
-    }
-    let mut rules = Vec::with_capacity(texts.len().min(STRIP_RULES_MAX));
-    for at in texts {
-        match StripRule::parse(at.value) {
-            Ok(rule) => rules.push(rule),
-            Err(fault) => report.fault(at.line, ConfigFault::Strip(fault)),
-        }
-    }
-    Some(rules)
+    let most = (STRIP_RULES_MAX, "one of 64 fields at most");
+    table.list("strip", most, report, |at, report| {
+        StripRule::parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Strip(fault))).ok()
+    })
 }
 
 fn recipients(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = if table.has("to") { table.texts("to", report) } else { None }.unwrap_or_default();
-    if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
-        refuse("to", beyond.clone(), "one of 256 recipients at most", report);
-    }
-    texts.into_iter().filter_map(|at| checked(at, "to", PublisherName::parse, report)).collect()
+    let most = (RECIPIENTS_MAX, "one of 256 recipients at most");
+    let names = table.list("to", most, report, |at, report| checked(at, "to", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 fn multiple_values(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> MultipleValues {
     let most = u64::from(MultipleValues::MOST);
     let most = positive(table, "multiple_values_max", most, most, report);
-    match table.text("multiple_values", report) {
-        None | Some(TomlPosition { value: "refuse", .. }) => MultipleValues::Refuse,
-        Some(TomlPosition { value: "explode", .. }) => {
-            MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) }
+    let wanted = "\"refuse\" or \"explode\"";
+    let values = table.choice("multiple_values", wanted, report, |word| match word {
+        "refuse" => Some(MultipleValues::Refuse),
+        "explode" => {
+            Some(MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) })
         }
-        Some(at) => {
-            refuse("multiple_values", at, "\"refuse\" or \"explode\"", report);
-            MultipleValues::Refuse
-        }
-    }
+        _ => None,
+    });
+    values.unwrap_or_default()
 }

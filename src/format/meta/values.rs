@@ -71,12 +71,7 @@ pub fn event_type_of(text: &str) -> Option<EventType> {
 }
 
 pub fn ids(value: &MetaValue<'_>) -> Option<IdScheme> {
-    match &*value.string()? {
-        "random" => Some(IdScheme::Random),
-        "content" => Some(IdScheme::Content),
-        "body" => Some(IdScheme::Body),
-        _ => None,
-    }
+    IdScheme::parse(&value.string()?)
 }
 
 pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
