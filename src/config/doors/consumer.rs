@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use super::{
-    DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, missing, positive,
-    refuse, separator,
+    DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, positive, separator,
 };
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
