@@ -8,9 +8,11 @@ mod aside;
 mod asking;
 mod check;
 mod clock;
+mod colour;
 mod consumer;
 mod decide;
 mod demo;
+mod doctor;
 mod event;
 mod event_open;
 mod failure;
@@ -19,6 +21,7 @@ mod init;
 mod invite;
 mod key;
 mod labels;
+mod man;
 mod peer;
 mod place;
 mod reach;
@@ -86,11 +89,13 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Key(verb) => key::key(&here(None), &verb, json),
         Verb::Reload(args) => reload::reload(&here(args.node), json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
+        Verb::Doctor(args) => doctor::doctor(&here(args.node)),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Completions { shell } => completions(shell),
+        Verb::Man { to } => man::man(&to),
     }
 }
 

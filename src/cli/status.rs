@@ -1,5 +1,8 @@
 //! `status`: is all well, and how does everything stand?
 
+mod nagios;
+mod watch;
+
 use super::answer::CommandAnswer;
 use super::args::StatusArgs;
 use super::failure::{CommandFailure, NO};
@@ -20,6 +23,12 @@ pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
 pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
+    }
+    if args.nagios {
+        return nagios::nagios(place);
+    }
+    if args.watch {
+        return watch::watch(place);
     }
     let check = args.check;
     let snapshot = ask(place)?;

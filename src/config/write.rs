@@ -70,6 +70,8 @@ pub struct NewNode {
     /// Empty: the default.
     pub listen: Vec<String>,
     pub advertise: Vec<String>,
+    /// The directories for `state` and `run`, if they do not lie in the node's.
+    pub places: Option<(&'static str, &'static str)>,
 }
 
 /// Checks that `dir` may become a node: it has no part of one yet.

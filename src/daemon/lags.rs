@@ -18,6 +18,8 @@ pub struct LagTable {
     /// How many entries each peer had rejected when it last rejected one, and when that was seen.
     rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
     stands: BTreeMap<PublisherName, Timestamp>,
+    /// How many events each peer had sent when the last one came, and when that was seen.
+    events: BTreeMap<PublisherName, (u64, Timestamp)>,
     /// The peers of the first look; `None` before it. Readers that come later have no past.
     at_start: Option<BTreeSet<PublisherName>>,
 }
@@ -72,6 +74,12 @@ impl LagTable {
         if faults > *count {
             (*count, *at) = (faults, now.wall);
         }
+        let received = &peer.received;
+        let count = received.accepted + received.refused + received.rejected.values().sum::<u64>();
+        let (known, at) = self.events.entry(peer.name.clone()).or_insert((count, now.wall));
+        if count > *known {
+            (*known, *at) = (count, now.wall);
+        }
         let up = matches!(peer.contact, ContactState::Up { .. });
         if up && !(peer.sends && peer.receives) {
             self.stands.entry(peer.name.clone()).or_insert(now.wall);
@@ -85,6 +93,7 @@ impl LagTable {
         self.sent.retain(|name, _| is_peer(name));
         self.received.retain(|name, _| is_peer(name));
         self.rejections.retain(|name, _| is_peer(name));
+        self.events.retain(|name, _| is_peer(name));
         self.stands.retain(|name, _| is_peer(name));
         self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
@@ -103,6 +112,10 @@ impl LagTable {
 
     pub fn rejected_at(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.rejections.get(peer).filter(|(count, _)| *count > 0).map(|(_, at)| *at)
+    }
+
+    pub fn last_event(&self, peer: &PublisherName) -> Option<Timestamp> {
+        self.events.get(peer).map(|(_, at)| *at)
     }
 
     /// Since when one of both feeds does not run, although the peer is connected.

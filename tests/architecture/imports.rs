@@ -31,6 +31,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("transport", ADAPTER),
     ("local", ADAPTER),
     ("keyring", ADAPTER),
+    ("metrics", &["limits", "time", "identity", "status", "clock"]),
     ("config", ADAPTER),
     // The simulator recovers with the store's own replay of the journal's real bytes.
     ("sim", SIMULATOR),
@@ -99,6 +100,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
 ];
 
 const EVERYTHING_BELOW_MAIN: &[&str] = &[
@@ -129,6 +131,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
     "daemon",
 ];
 
@@ -144,6 +147,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("fastbloom", &["store"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli", "status"]),
     ("anyhow", &["cli", "daemon", "main"]),
     ("toml", &["config", "cli"]),
@@ -157,6 +161,9 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["filter", "format"]),
     ("ipnet", &["filter", "config", "local"]),
     ("redis", &["local"]),
+    ("axum", &["metrics"]),
+    ("hyper", &["metrics"]),
+    ("hyper_util", &["metrics"]),
     ("rustls", &["local"]),
     ("rustls_native_certs", &["local"]),
     ("tokio_rustls", &["local"]),
