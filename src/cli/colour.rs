@@ -11,7 +11,7 @@ const PLAIN: &str = "\x1b[0m";
 const VERDICTS: [(&str, &str); 4] =
     [("ok:", GREEN), ("starting:", YELLOW), ("warning:", RED), ("error:", RED)];
 /// Words anywhere: they are written in capitals only where something is wrong.
-const ALARMS: [&str; 3] = ["DOWN", "REVOKED", "OFF"];
+const ALARMS: [&str; 5] = ["DOWN", "REVOKED", "OFF", "NOT", "VERIFIED"];
 
 /// True if stdout is a terminal with colours, and the operator did not forbid them (<https://no-color.org>).
 pub fn is_wanted() -> bool {

@@ -44,7 +44,7 @@ listen = {listen}
 # How much is logged: error, warn, info, debug or trace. (reload)
 # log = "info"
 
-{on_health}
+{ON_HEALTH}
 
 # The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (reload)
 default_tlp = "GREEN"
@@ -72,7 +72,6 @@ default_tlp = "GREEN"
 # Others that are often local:
 {often}"#,
         strip = list(&StripRule::INTELMQ_DEFAULTS.map(str::to_owned)),
-        on_health = ON_HEALTH,
         watching = watching(),
         places = places(new),
         often = often_local(),
