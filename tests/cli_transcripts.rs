@@ -3,6 +3,8 @@
 
 #[path = "cli/mod.rs"]
 mod cli;
+#[path = "cli_transcripts/formats.rs"]
+mod formats;
 #[path = "cli_transcripts/mistakes.rs"]
 mod mistakes;
 

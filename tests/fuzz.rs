@@ -14,8 +14,9 @@ use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::{Body, Core, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::event::check_body;
 use intelmesh::event::json::JsonKind;
+use intelmesh::event::{EventFormat, check_body};
+use intelmesh::format::foreign::convert::LineConversion;
 use intelmesh::format::{
     Carried, CoreDraft, DeliveryForm, DoorDefaults, HandOff, IdInputs, MultipleValues, ParsedSubmission,
     intake,
@@ -187,6 +188,47 @@ fn lines_at_in_sock() {
                 .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
         }
     });
+}
+
+/// Messages of other systems. Whole events or a refusal come out, and an event goes back into each format with its
+/// label or a stricter one.
+#[test]
+fn messages_of_other_formats() {
+    let now = Timestamp(1_767_312_000_000);
+    let format = |name: &str| EventFormat::parse(name).unwrap();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/formats");
+    for name in ["idea", "n6", "misp"] {
+        let text = std::fs::read_to_string(dir.join(format!("{name}.jsonl"))).unwrap();
+        let vectors = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let message = |vector: serde_json::Value| match vector["raw_json"].as_str() {
+            Some(text) => text.to_owned(),
+            None if name == "misp" => vector["expect"]["event"].to_string(),
+            None if vector["dir"] == "out" => vector["expect"].to_string(),
+            None => vector[name].to_string(),
+        };
+        let samples: Vec<Vec<u8>> = vectors.map(|vector| message(vector).into_bytes()).collect();
+        let decoding = LineConversion::new(&format(name), &format("intelmq"), false, now).unwrap();
+        smoke("messages_of_other_formats", &samples, |line| {
+            let Ok(decoded) = decoding.line(line) else { return };
+            for event in decoded.lines {
+                check_body(event.as_bytes()).expect("bug: a decoder wrote what no door takes");
+                let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+                let label = event["tlp"].as_str().and_then(Tlp::parse).unwrap_or(Tlp::Clear);
+                for to in ["idea", "n6", "misp"] {
+                    let encoding = LineConversion::new(&format("intelmq"), &format(to), false, now).unwrap();
+                    let back = LineConversion::new(&format(to), &format("intelmq"), false, now).unwrap();
+                    let encoded = encoding.line(event.to_string().as_bytes()).expect("an event is an event");
+                    for message in encoded.lines {
+                        let back =
+                            back.line(message.as_bytes()).expect("bug: an encoder wrote what is refused");
+                        let back: serde_json::Value = serde_json::from_str(&back.lines[0]).unwrap();
+                        let tlp = back["tlp"].as_str().and_then(Tlp::parse).expect("a label");
+                        assert!(tlp >= label, "{name} {to}: {label} became {tlp}");
+                    }
+                }
+            }
+        });
+    }
 }
 
 /// Lines that a door to IntelMQ takes apart, strips or publishes again.

@@ -3,6 +3,7 @@
 
 mod aside;
 mod consumer;
+mod convert;
 mod event;
 mod peer;
 mod values;
@@ -19,6 +20,7 @@ use crate::status::HealthCode;
 
 pub use aside::AsideVerb;
 pub use consumer::ConsumerVerb;
+pub use convert::{ConvertArgs, ConvertForm};
 pub use event::{EventVerb, TraceArgs};
 pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
 
@@ -135,6 +137,13 @@ Read it before you send it: it names your peers and doors.")]
     /// Show what doors of the pipeline could not pass on, or try it again.
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),
+    /// Convert JSON lines between the formats intelmq, idea, n6 and misp, and say what was lost or moved.
+    #[command(after_help = "Examples:
+  intelmesh convert --from idea --to intelmq messages.jsonl > events.jsonl
+  intelmesh tail --count 100 | intelmesh convert --from intelmq --to idea -
+
+Needs no node and no directory. Exits 1 if a line could not be converted.")]
+    Convert(ConvertArgs),
     /// Print completions for a shell.
     #[command(after_help = "Examples:
   intelmesh completions bash > /usr/share/bash-completion/completions/intelmesh

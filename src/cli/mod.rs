@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod colour;
 mod consumer;
+mod convert;
 mod decide;
 mod demo;
 mod doctor;
@@ -94,6 +95,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
+        Verb::Convert(args) => convert::convert(&args),
         Verb::Completions { shell } => completions(shell),
         Verb::Man { to } => man::man(&to),
     }

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::door::DoorDefaults;
+use super::foreign::foreign_format;
 use super::meta::{EventMeta, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use crate::event::EventFormat;
@@ -39,19 +40,23 @@ impl EventLabel {
     /// Returns the strictest label of an event with the object `text` as payload, or the door's default. If `lists`
     /// says that a list at the top of the payload is taken apart later, the list is passed over.
     pub fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
+        Self::given(meta, payload, door).unwrap_or_else(|| door.default_tlp.into())
+    }
+
+    /// Returns the strictest label that anything gives.
+    pub fn given(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Option<Self> {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
-        let strictest = found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()));
-        strictest.unwrap_or_else(|| door.default_tlp.into())
+        found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()))
     }
 
-    fn read(text: &str, place: &'static str) -> Self {
+    pub(super) fn read(text: &str, place: &'static str) -> Self {
         Tlp::parse(text).map_or_else(|| Self::unread(text, place), Self::from)
     }
 
-    fn unread(text: &str, place: &'static str) -> Self {
-        let text = text.chars().take(SHOWN_CHARS).collect();
+    pub(super) fn unread(text: &str, place: &'static str) -> Self {
+        let text = shown(text, SHOWN_CHARS);
         Self { tlp: Tlp::Red, unread: Some(UnreadLabel { place, text }) }
     }
 
@@ -97,7 +102,9 @@ impl LabelPayload<'_> {
         for member in self.members {
             let value = &self.text[member.value_at.clone()];
             let key = &*member.key;
-            if key.eq_ignore_ascii_case("tlp") {
+            // IDEA's own place, which has words of its own.
+            let foreign = self.format.as_str() == "idea";
+            if key.eq_ignore_ascii_case("tlp") && !foreign {
                 let apart = self.explodes && member.kind == JsonKind::Array;
                 if !apart {
                     put(self.text, member, "tlp of the payload", found);
@@ -106,14 +113,12 @@ impl LabelPayload<'_> {
                 put(self.text, member, "extra.tlp of the payload", found);
             } else if key.eq_ignore_ascii_case("extra") {
                 inside_extra(self.text, member, value, found);
-            } else if key == "restriction" && self.format.as_str() == "n6" {
-                found.extend(restriction(self.text, member));
             }
         }
-        if self.format.as_str() == "misp"
-            && let Ok(event) = serde_json::from_str::<Value>(self.text)
+        if let Some(format) = foreign_format(self.format.as_str())
+            && let Ok(message) = serde_json::from_str(&format.readable(self.text))
         {
-            misp_tags(&event, found);
+            format.labels(&message, found);
         }
     }
 }
@@ -147,39 +152,14 @@ fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Ve
     }
 }
 
-/// Reads the words of n6, two of which are stricter than they sound.
-fn restriction(text: &str, member: &JsonMember<'_>) -> Option<EventLabel> {
-    let value = &text[member.value_at.clone()];
-    if value == "null" {
-        return None;
-    }
-    let word = string_of(text, member);
-    Some(match word.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        Some("public") => Tlp::Clear.into(),
-        Some("need-to-know") => Tlp::Amber.into(),
-        Some("internal") => Tlp::Red.into(),
-        _ => EventLabel::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
-    })
-}
-
-/// Tags of a MISP event, of its attributes, and of those of its objects, with or without `Event` around it.
-fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
-    let inside = event.get("Event").unwrap_or(event);
-    let list =
-        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let objects = list(inside, "Object");
-    let mut tagged = list(inside, "Attribute");
-    tagged.extend(objects.iter().flat_map(|object| list(object, "Attribute")));
-    let tags = tagged.iter().chain([inside]).flat_map(|tagged| list(tagged, "Tag"));
-    for tag in tags {
-        let name = tag.get("name").and_then(Value::as_str).filter(|name| begins_with_tlp(name));
-        found.extend(name.map(|name| EventLabel::read(name, "a tag of the payload")));
-    }
-}
-
 /// Returns true if a text begins as a label of the Traffic Light Protocol does.
 pub fn begins_with_tlp(text: &str) -> bool {
     text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
+}
+
+/// Returns the first characters of a text.
+pub fn shown(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod door;
 mod draft;
 mod edit;
 mod explode;
+pub mod foreign;
 pub mod handoff;
 pub mod intake;
 pub mod intelmq;

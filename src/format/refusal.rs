@@ -30,6 +30,9 @@ pub enum SubmitCode {
     UnknownRecipient,
     MultiValue,
     NotDeliverable,
+    BadIdea,
+    BadN6,
+    BadMisp,
     DiskFull,
     Stopping,
     ClockOff,
@@ -37,7 +40,7 @@ pub enum SubmitCode {
 }
 
 impl SubmitCode {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::NotBuilt,
         Self::ForeignEvent,
         Self::BadJson,
@@ -54,6 +57,9 @@ impl SubmitCode {
         Self::UnknownRecipient,
         Self::MultiValue,
         Self::NotDeliverable,
+        Self::BadIdea,
+        Self::BadN6,
+        Self::BadMisp,
         Self::DiskFull,
         Self::Stopping,
         Self::ClockOff,
@@ -78,6 +84,9 @@ impl SubmitCode {
             Self::UnknownRecipient => "unknown_recipient",
             Self::MultiValue => "multi_value",
             Self::NotDeliverable => "not_deliverable",
+            Self::BadIdea => "bad_idea",
+            Self::BadN6 => "bad_n6",
+            Self::BadMisp => "bad_misp",
             Self::DiskFull => "disk_full",
             Self::Stopping => "stopping",
             Self::ClockOff => "clock_off",

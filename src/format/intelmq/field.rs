@@ -87,9 +87,14 @@ fn is_like_uuid(text: &str) -> bool {
 impl IntelmqField {
     /// Returns true if IntelMQ takes the value at this field, as it is or fixed by itself.
     pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
-        let stands = self.kind.is_valid(value) && self.fits(value);
-        let taken = stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
+        let taken = self.takes_unchanged(value)
+            || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
         taken && self.also.as_ref().is_none_or(|also| also.accepts(value))
+    }
+
+    /// Returns true if IntelMQ takes the value as it is.
+    pub fn takes_unchanged(&self, value: &FieldValue<'_>) -> bool {
+        self.kind.is_valid(value) && self.fits(value)
     }
 
     fn fits(&self, value: &FieldValue<'_>) -> bool {

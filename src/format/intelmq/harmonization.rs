@@ -12,7 +12,9 @@ use thiserror::Error;
 use super::field::{FieldPattern, IntelmqField};
 use super::fields;
 use super::kind::FieldKind;
+use super::value::FieldValue;
 use crate::envelope::EventType;
+use crate::event::json::JsonKind;
 use crate::limits::{HARMONIZATION_BYTES_MAX, HARMONIZATION_FIELDS_MAX};
 
 /// Why a `harmonization.conf` cannot be used. The operator's.
@@ -114,6 +116,28 @@ impl Harmonization {
     /// Returns the names of an event's fields.
     pub fn event_fields(&self) -> impl Iterator<Item = &str> {
         self.event.fields.keys().map(String::as_str)
+    }
+
+    /// Returns true if IntelMQ takes the value at this field of an event as it stands.
+    pub fn takes_unchanged(&self, name: &str, value: &Json) -> bool {
+        let text = value.to_string();
+        let kind = match value {
+            Json::Null | Json::Bool(_) => JsonKind::Literal,
+            Json::Number(_) => JsonKind::Number,
+            Json::String(_) => JsonKind::String,
+            Json::Array(_) => JsonKind::Array,
+            Json::Object(_) => JsonKind::Object,
+        };
+        let value = FieldValue::of(&text, kind);
+        match self.event.find(name) {
+            Some(field) => !value.is_ignored() && field.takes_unchanged(&value),
+            None => {
+                name.starts_with("extra.")
+                    && is_key(name)
+                    && !says_its_end_twice(name)
+                    && self.event.dict_of(name).is_some()
+            }
+        }
     }
 
     /// Returns the list of IntelMQ 3.5.0.

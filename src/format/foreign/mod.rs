@@ -1,0 +1,174 @@
+//! Formats of other systems, each a decoder and an encoder over one trait, with one table of names as data (contract
+//! §5). A message becomes 1 to 256 flat IntelMQ events, whole or not at all. Nothing is read or written here, and
+//! the caller decides whether a body is carried or converted.
+
+mod codec;
+pub mod convert;
+mod fields;
+mod flat;
+mod idea;
+mod misp;
+mod moment;
+mod n6;
+mod report;
+mod shape;
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub use codec::{decode_text, encode_event};
+pub use report::{ConversionNote, ConversionReport};
+
+use super::label::EventLabel;
+use super::refusal::{SubmitCode, SubmitError};
+use crate::identity::{EventId, HopPath, ProjectName, PublisherName};
+use crate::link::{Link, LinkTarget, Relation};
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+/// A JSON object, with its keys in order.
+pub type JsonObject = Map<String, Value>;
+
+/// A format that is not IntelMQ's. The next one is a file with this trait, and a table.
+pub trait ForeignFormat: Sync {
+    /// Returns the name in `meta.format`.
+    fn name(&self) -> &'static str;
+
+    /// Returns the code of a message that breaks the rules of the format.
+    fn code(&self) -> SubmitCode;
+
+    /// Returns the text of a message as a strict JSON reader takes it.
+    fn readable<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        Cow::Borrowed(text)
+    }
+
+    /// Adds the labels in the format's own places. It reads messages that cannot be decoded too.
+    fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>);
+
+    /// Returns the events of a message.
+    ///
+    /// # Errors
+    /// [`SubmitError`] with [`Self::code`] if the message breaks a rule of the format, or with `multi_value` if it has
+    /// too many addresses.
+    fn decode(&self, message: &JsonObject) -> Result<DecodedMessage, SubmitError>;
+
+    /// Returns the message for an IntelMQ event.
+    ///
+    /// # Errors
+    /// [`NotSent`] if the format has no message for it.
+    fn encode(&self, event: &EventView<'_>, options: &EncodeOptions) -> Result<EncodedMessage, NotSent>;
+}
+
+/// Returns the format of that name, if it can be decoded here.
+pub fn foreign_format(name: &str) -> Option<&'static dyn ForeignFormat> {
+    let all: [&'static dyn ForeignFormat; 3] = [&idea::IdeaFormat, &n6::N6Format, &misp::MispFormat];
+    all.into_iter().find(|format| format.name() == name)
+}
+
+/// A message as flat events.
+#[derive(Debug)]
+pub struct DecodedMessage {
+    /// The message's own id; the id of its event, if there is one event.
+    pub uuid: Option<Uuid>,
+    /// At least one.
+    pub events: Vec<DecodedEvent>,
+    /// The time at which the other system detected it.
+    pub time: Option<Timestamp>,
+    pub report: ConversionReport,
+    /// The label of all events, from the format's own places.
+    pub label: Option<EventLabel>,
+}
+
+/// One event of a message.
+#[derive(Clone, Debug)]
+pub struct DecodedEvent {
+    /// Given if the message names each of its events; else the id is one of the body.
+    pub uuid: Option<Uuid>,
+    pub links: Vec<ForeignLink>,
+    /// The stricter of this and the message's counts.
+    pub label: Option<EventLabel>,
+    pub payload: JsonObject,
+}
+
+/// A relation that a message states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLink {
+    pub relation: &'static str,
+    pub right: ForeignTarget,
+}
+
+/// The target of a relation: an event that came through this door too, or a name elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForeignTarget {
+    Own(Uuid),
+    Named(String),
+}
+
+impl ForeignLink {
+    fn own(relation: &'static str, uuid: Uuid) -> Self {
+        Self { relation, right: ForeignTarget::Own(uuid) }
+    }
+
+    fn alternate(name: impl Into<String>) -> Self {
+        Self { relation: "alternate", right: ForeignTarget::Named(name.into()) }
+    }
+
+    /// Returns the link of an event that `publisher` signs: events of the other system came under its name.
+    pub fn signed_by(&self, publisher: &PublisherName, project: &ProjectName) -> Option<Link> {
+        let right = match &self.right {
+            ForeignTarget::Own(uuid) => LinkTarget::Event(EventId {
+                publisher: publisher.clone(),
+                project: project.clone(),
+                uuid: *uuid,
+            }),
+            ForeignTarget::Named(name) => match name.parse() {
+                Ok(id) => LinkTarget::Event(id),
+                Err(_) => LinkTarget::Opaque(name.clone()),
+            },
+        };
+        Some(Link { left: None, relation: Relation::parse(self.relation)?, right })
+    }
+}
+
+/// An IntelMQ event and its metadata, as an encoder sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventView<'a> {
+    pub payload: &'a JsonObject,
+    pub id: Option<&'a EventId>,
+    /// The UUID of `id`, or else one of the content.
+    pub uuid: Uuid,
+    pub created: Timestamp,
+    /// The strictest label of meta and payload.
+    pub tlp: Tlp,
+    pub parent: Option<&'a EventId>,
+    pub links: &'a [Link],
+    pub path: &'a HopPath,
+}
+
+/// Settings of an encoder.
+#[derive(Clone, Debug, Default)]
+pub struct EncodeOptions {
+    /// The name of this node in the other system; made from the publisher's if it is missing.
+    pub node: Option<String>,
+    /// `raw` travels too.
+    pub raw: bool,
+}
+
+/// A message of another system.
+#[derive(Debug)]
+pub struct EncodedMessage {
+    pub message: JsonObject,
+    pub report: ConversionReport,
+    /// Why a consumer withholds it: the message has lost the subject of the event.
+    pub withheld: Option<&'static str>,
+}
+
+/// Why a format has no message for an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotSent(pub String);
+
+#[cfg(test)]
+mod tests;
