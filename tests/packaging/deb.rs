@@ -19,21 +19,33 @@ fn top() -> &'static Path {
 }
 
 /// Builds the package from the program that the tests run.
-fn package(place: &Path, version: &str) -> PathBuf {
+fn package(place: &Path) -> PathBuf {
     let mut build = Command::new(top().join("contrib/package"));
-    build.args(["--profile", "ci", "--version", version]);
+    build.args(["--profile", "ci", "--version", "9.0.0"]);
     let built = said(build, "");
     assert_eq!(built.code, 0, "cargo-deb is needed (./tests/run tools): {built:?}");
-    let made = built.stdout.lines().last().unwrap();
-    let kept = place.join(format!("intelmesh_{version}_amd64.deb"));
-    fs::rename(made, &kept).unwrap();
+    let kept = place.join("intelmesh_9.0.0_amd64.deb");
+    fs::copy(built.stdout.lines().last().unwrap(), &kept).unwrap();
     kept
+}
+
+/// The same package with a lower version.
+fn older(place: &Path, package: &Path) -> PathBuf {
+    let (parts, older) = (place.join("parts"), place.join("intelmesh_0.0.1_amd64.deb"));
+    let dpkg_deb = |args: &[&Path]| assert!(Command::new("dpkg-deb").args(args).status().unwrap().success());
+    dpkg_deb(&[Path::new("-R"), package, &parts]);
+    let control = parts.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).unwrap();
+    fs::write(control, text.replace("Version: 9.0.0", "Version: 0.0.1")).unwrap();
+    dpkg_deb(&[Path::new("-Zgzip"), Path::new("-z1"), Path::new("-b"), &parts, &older]);
+    older
 }
 
 #[test]
 fn the_package_is_installed_used_upgraded_and_purged() {
     let place = TempDir::new().unwrap();
-    let (old, new) = (package(place.path(), "0.0.1"), package(place.path(), "9.0.0"));
+    let new = package(place.path());
+    let old = older(place.path(), &new);
     let contents = Command::new("dpkg-deb").arg("--contents").arg(&new).output().unwrap();
     let contents = String::from_utf8(contents.stdout).unwrap();
     for path in ["man/man1/intelmesh-status.1.gz", "man/man5/intelmesh.toml.5.gz", "completions/intelmesh"] {

@@ -36,9 +36,19 @@ stop_node() {
     kill "$(cat /run/node.pid)"
     while [[ -e /proc/$(cat /run/node.pid)/exe ]]; do sleep 0.1; done
 }
+wait_for_partner() {
+    local tries
+    for tries in {1..300}; do
+        if intelmesh status --check | grep -q '^ok: 1 of 1 peers up'; then return; fi
+        sleep 0.2
+    done
+    cat /run/node.log /run/partner.log
+    fail "the partner is not connected"
+}
 cd /srv/packages
 unset INTELMESH_DIR
-rm -rf /etc/intelmesh /var/lib/intelmesh
+# The index of all man pages of this machine is not of the test.
+rm -rf /etc/intelmesh /var/lib/intelmesh /var/lib/man-db/auto-update
 
 dpkg -i "$old" || fail "it does not install"
 systemd-analyze verify --man=no intelmesh.service || fail "the unit"
@@ -53,7 +63,7 @@ cp "$old" intelmesh_amd64.deb
 partner() { env INTELMESH_DIR=/srv/partner intelmesh "$@"; }
 partner init /srv/partner --name cert-ee --listen "/ip4/127.0.0.1/tcp/$their_port" --advertise "/ip4/127.0.0.1/tcp/$their_port" 2>/dev/null
 partner invite >cert-ee.txt
-partner run >/dev/null 2>/run/partner.log &
+env INTELMESH_DIR=/srv/partner intelmesh run >/dev/null 2>/run/partner.log &
 echo $! >/run/partner.pid
 
 # Every command of the page, as printed, but for the names of hosts.
@@ -66,7 +76,7 @@ while IFS= read -r command; do
         *" init "*) sed -i "s|^listen = .*|listen = [\"/ip4/127.0.0.1/tcp/$port\"]|" /etc/intelmesh/intelmesh.toml ;;
         *"invite >"*) partner peer add --yes cert-at.txt ;;
         *"peer add"*)
-            until intelmesh status --check | grep -q '^ok: 1 of 1 peers up'; do sleep 0.2; done
+            wait_for_partner
             echo '{"source.ip":"192.0.2.7"}' | partner submit
             ;;
     esac
