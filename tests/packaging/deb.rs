@@ -29,15 +29,19 @@ fn package(place: &Path) -> PathBuf {
     kept
 }
 
+fn dpkg_deb(args: &[&Path]) {
+    let done = Command::new("dpkg-deb").args(args).status().unwrap();
+    assert!(done.success(), "dpkg-deb {args:?}");
+}
+
 /// The same package with a lower version.
 fn older(place: &Path, package: &Path) -> PathBuf {
     let (parts, older) = (place.join("parts"), place.join("intelmesh_0.0.1_amd64.deb"));
-    let dpkg_deb = |args: &[&Path]| assert!(Command::new("dpkg-deb").args(args).status().unwrap().success());
-    dpkg_deb(&[Path::new("-R"), package, &parts]);
+    dpkg_deb(&["-R".as_ref(), package, parts.as_path()]);
     let control = parts.join("DEBIAN/control");
     let text = fs::read_to_string(&control).unwrap();
     fs::write(control, text.replace("Version: 9.0.0", "Version: 0.0.1")).unwrap();
-    dpkg_deb(&[Path::new("-Zgzip"), Path::new("-z1"), Path::new("-b"), &parts, &older]);
+    dpkg_deb(&["-Zgzip".as_ref(), "-z1".as_ref(), "-b".as_ref(), parts.as_path(), older.as_path()]);
     older
 }
 
