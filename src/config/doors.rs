@@ -18,6 +18,7 @@ use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::filter::Filter;
+use crate::format::foreign::BodyFormat;
 use crate::format::intelmq::{RelationFields, SenderFeed};
 use crate::format::{DeliveryForm, MultipleValues, StripRule};
 use crate::identity::PublisherName;
@@ -46,6 +47,7 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "seal",
     "multiple_values",
     "multiple_values_max",
+    "convert",
 ];
 pub(super) const CONSUMER_KEYS: &[&str] = &[
     "name",
@@ -58,6 +60,7 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
     "password_file",
     "ca_file",
     "form",
+    "format",
     "type",
     "annotate",
     "strict",
@@ -164,6 +167,8 @@ pub struct DoorAdds {
     /// Everything is sealed to its recipients.
     pub seal: bool,
     pub multiple_values: MultipleValues,
+    /// Messages of other formats become IntelMQ events before they are signed.
+    pub convert: bool,
 }
 
 /// `[[consumer]]`: accepted events are handed to the pipeline.
@@ -194,6 +199,8 @@ pub enum ConsumerTo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerForm {
     pub form: DeliveryForm,
+    /// Bodies of another format are converted to this one.
+    pub format: Option<BodyFormat>,
     pub with_type: bool,
     /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
     pub annotate: bool,

@@ -42,6 +42,7 @@ fn door(door: DoorDefaults, adds: &DoorAdds) -> DoorDefaults {
         republish: adds.republish,
         seal: adds.seal,
         multiple_values: adds.multiple_values,
+        convert: adds.convert,
         ..door
     }
 }
@@ -91,7 +92,7 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
     // A bot that finds an element without `__type` in its queue never gets past it.
     let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
     let hand_off = IntelmqHandOff {
-        hand_off: HandOff { form: said.form.form, with_type },
+        hand_off: HandOff { form: said.form.form, format: said.form.format, with_type },
         annotate: said.form.annotate,
         strict: said.form.strict,
         sender_feed: said.form.sender_feed,

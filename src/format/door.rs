@@ -30,6 +30,8 @@ pub struct DoorDefaults {
     pub seal: bool,
     /// Passwords and keys inside URLs are masked before an event is signed.
     pub mask_secrets: bool,
+    /// Messages of other formats become IntelMQ events before they are signed.
+    pub convert: bool,
 }
 
 impl DoorDefaults {
@@ -47,6 +49,7 @@ impl DoorDefaults {
             multiple_values: MultipleValues::Refuse,
             seal: false,
             mask_secrets: false,
+            convert: false,
         }
     }
 

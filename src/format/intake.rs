@@ -4,10 +4,13 @@
 
 use std::ops::Range;
 
+use uuid::Uuid;
+
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
 use super::edit;
 use super::explode;
+use super::foreign::{DecodedMessage, check_carried, decode_text, foreign_format};
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
@@ -110,6 +113,10 @@ fn read_event(
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
+    let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
+    if let Some(format) = foreign.filter(|_| door.convert) {
+        return converted(meta, decode_text(format, text)?, door);
+    }
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
@@ -162,10 +169,55 @@ fn read_event(
     let payload = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: false };
     let label = EventLabel::of(&draft.meta, &payload, door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
+    foreign.map_or(Ok(()), |format| check_carried(format, text))?;
     Ok(match of {
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
+}
+
+/// Returns the events of a message that the door converts. Each is read as one that came in IntelMQ's format.
+fn converted(
+    meta: EventMeta,
+    decoded: DecodedMessage,
+    door: &DoorDefaults,
+) -> Result<ParsedSubmission, SubmitError> {
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    let single = decoded.events.len() == 1;
+    let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
+    let mut drafts = Vec::with_capacity(decoded.events.len());
+    for event in decoded.events {
+        let mut meta = EventMeta { format: Some(EventFormat::intelmq()), ..meta.clone() };
+        meta.current = if single { message.clone() } else { event.uuid.map(own) };
+        meta.links
+            .extend(event.links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+        let label = event.label.into_iter().chain(decoded.label.clone()).reduce(EventLabel::stricter);
+        let text = serde_json::Value::Object(event.payload).to_string();
+        let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
+        let of_message =
+            DoorDefaults { tlp: label.as_ref().map(|label| label.tlp).max(door.tlp), ..door.clone() };
+        // The label says itself which text could not be read.
+        let draft = match read_event(meta, &text, &scan, &of_message) {
+            Ok(ParsedSubmission::New(draft)) => draft,
+            Err(fault) if fault.code == SubmitCode::BadTlp => {
+                return Err(label.map_or(fault, |label| label.goes_to_nobody()));
+            }
+            Err(fault) => return Err(fault),
+            Ok(other) => return Ok(other),
+        };
+        drafts.push(*draft);
+    }
+    if single && let Some(draft) = drafts.pop() {
+        return Ok(ParsedSubmission::New(Box::new(draft)));
+    }
+    let Some(first) = drafts.first() else {
+        return Err(SubmitError::new(SubmitCode::Empty, "the message has no event"));
+    };
+    let strictest = drafts.iter().map(|draft| &draft.label).max_by_key(|label| label.tlp);
+    let label = strictest.unwrap_or(&first.label).clone();
+    let meta = EventMeta { current: message, ..meta };
+    let whole = CoreDraft { meta, label, ..first.clone() };
+    Ok(ParsedSubmission::Exploded(Box::new(ExplodedEvent::of_message(whole, drafts)?)))
 }
 
 /// Takes the lists of `whole` apart.

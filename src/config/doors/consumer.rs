@@ -10,6 +10,7 @@ use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::format::DeliveryForm;
+use crate::format::foreign::BodyFormat;
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
 use crate::protocol::io::StartPosition;
 
@@ -77,6 +78,13 @@ impl DoorReading<'_> {
                 choice
             }
         };
+        let format = table.text("format", report).and_then(|at| {
+            let format = BodyFormat::parse(at.value);
+            if format.is_none() {
+                refuse("format", at, "\"intelmq\", \"idea\" or \"n6\"", report);
+            }
+            format
+        });
         let harmonization = self.harmonization(table, report);
         let annotate = table.flag("annotate", report).unwrap_or(true);
         let relation_fields = relation_fields(table, annotate, report);
@@ -87,6 +95,7 @@ impl DoorReading<'_> {
             annotate,
             relation_fields,
             harmonization,
+            format,
             form: form?,
             sender_feed: sender_feed?,
         })

@@ -163,6 +163,7 @@ fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
         republish: table.flag("republish", report).unwrap_or(false),
         seal: table.flag("seal", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),
+        convert: converts(table, report),
     }
 }
 
@@ -190,6 +191,17 @@ fn recipients(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<Pub
         refuse("to", beyond.clone(), "one of 256 recipients at most", report);
     }
     texts.into_iter().filter_map(|at| checked(at, "to", PublisherName::parse, report)).collect()
+}
+
+fn converts(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> bool {
+    match table.text("convert", report) {
+        None => false,
+        Some(TomlPosition { value: "intelmq", .. }) => true,
+        Some(at) => {
+            refuse("convert", at, "\"intelmq\"", report);
+            false
+        }
+    }
 }
 
 fn multiple_values(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> MultipleValues {

@@ -2,8 +2,8 @@
 //! fails anywhere gives nothing.
 
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
-use crate::event::check_body;
 use crate::event::json::{self, JsonKind};
+use crate::event::{EventFormat, check_body};
 use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::{EXPLODED_BYTES_MAX, JSON_DEPTH_MAX, LINE_BYTES_MAX};
@@ -40,6 +40,25 @@ pub fn decode_text(format: &dyn ForeignFormat, text: &str) -> Result<DecodedMess
         );
     }
     Ok(decoded)
+}
+
+/// Checks a body that is carried as it came.
+///
+/// # Errors
+/// [`SubmitError`] with the code of the format, if the body says that it is of that format and breaks its rules.
+pub fn check_carried(format: &dyn ForeignFormat, text: &str) -> Result<(), SubmitError> {
+    // It is JSON. Numbers that cannot be converted are carried all the same, and so are messages with many addresses.
+    let Ok(message) = serde_json::from_str::<JsonObject>(text) else { return Ok(()) };
+    match format.decode(&message) {
+        Err(fault) if fault.code == format.code() && format.is_marked(&message) => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the flat events of a carried body, for filters.
+pub fn carried_events(format: &EventFormat, body: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let decoded = decode_text(foreign_format(format.as_str())?, std::str::from_utf8(body).ok()?).ok()?;
+    Some(decoded.events.iter().map(|event| text_of(&event.payload).into_bytes()).collect())
 }
 
 /// Encodes one event.

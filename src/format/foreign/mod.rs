@@ -6,6 +6,7 @@ mod codec;
 pub mod convert;
 mod fields;
 mod flat;
+mod handed;
 mod idea;
 mod misp;
 mod moment;
@@ -18,7 +19,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use codec::{decode_text, encode_event};
+pub use codec::{carried_events, check_carried, decode_text, encode_event};
+pub use handed::{BodyFormat, ConvertedBody, NotConverted, convert_body};
 pub use report::{ConversionNote, ConversionReport};
 
 use super::label::EventLabel;
@@ -43,6 +45,9 @@ pub trait ForeignFormat: Sync {
     fn readable<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(text)
     }
+
+    /// Returns true if a body says by itself that it is of this format. Fragments without that are carried unread.
+    fn is_marked(&self, message: &JsonObject) -> bool;
 
     /// Adds the labels in the format's own places. It reads messages that cannot be decoded too.
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>);

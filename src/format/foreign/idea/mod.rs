@@ -28,6 +28,10 @@ impl ForeignFormat for IdeaFormat {
         SubmitCode::BadIdea
     }
 
+    fn is_marked(&self, message: &JsonObject) -> bool {
+        message.contains_key("Format")
+    }
+
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
         for (_, value) in message.iter().filter(|(key, _)| key.eq_ignore_ascii_case("tlp")) {
             match value.as_str().map(|text| (text, read_label(text))) {

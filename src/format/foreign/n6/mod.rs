@@ -31,6 +31,10 @@ impl ForeignFormat for N6Format {
         percent_encoded(text)
     }
 
+    fn is_marked(&self, message: &JsonObject) -> bool {
+        message.contains_key("id")
+    }
+
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
         let Some(value) = message.get("restriction").filter(|value| !value.is_null()) else { return };
         found.push(match value.as_str().and_then(read_restriction) {
