@@ -17,6 +17,7 @@ use super::node::checked;
 use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::filter::Filter;
 use crate::format::foreign::BodyFormat;
 use crate::format::intelmq::{RelationFields, SenderFeed};
@@ -34,6 +35,8 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "allow",
     "separator",
     "answers",
+    "dir",
+    "format",
     "url",
     "queue",
     "password_file",
@@ -53,6 +56,7 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
     "name",
     "to",
     "connect",
+    "dir",
     "separator",
     "url",
     "queue",
@@ -125,6 +129,11 @@ pub enum SubmitFrom {
     Socket,
     IntelMqTcp(TcpInSettings),
     IntelMqRedis(RedisQueueSettings),
+    /// A directory as Warden's filer uses it, with messages of this format.
+    Spool {
+        dir: PathBuf,
+        format: EventFormat,
+    },
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.
@@ -193,6 +202,8 @@ pub enum ConsumerTo {
     IntelMqTcp { connect: String, separator: Option<String> },
     /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
     IntelMqRedis { queue: RedisQueueSettings, queue_max: u64 },
+    /// Writes files, and waits while `incoming` has `queue_max`.
+    Spool { dir: PathBuf, queue_max: u64 },
 }
 
 /// How events leave.
@@ -313,6 +324,27 @@ impl DoorReading<'_> {
         let (url_line, url) = url?;
         let url_line = DoorLine(url_line);
         Some(RedisQueueSettings { url, url_line, queue: queue?, password_file, ca_file })
+    }
+}
+
+/// Returns the directory of a spool.
+fn spool_dir(
+    base: &Path,
+    table: &TomlSection<'_, '_>,
+    line: usize,
+    report: &mut ConfigReport,
+) -> Option<PathBuf> {
+    match table.text("dir", report) {
+        Some(at) if !at.value.is_empty() => Some(base.join(at.value)),
+        Some(at) => {
+            refuse("dir", at, "the name of a directory", report);
+            None
+        }
+        None => {
+            let hint = "dir = \"/var/spool/warden\": the directory with temp, incoming and errors";
+            missing(line, "dir", hint, report);
+            None
+        }
     }
 }
 

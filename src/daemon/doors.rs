@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use crate::config::doors::{ConsumerDoorSettings, ConsumerTo, DoorAdds, SubmitDoorSettings, SubmitFrom};
 use crate::config::{self, NODE_FILE, NodeConfig};
+use crate::envelope::IdScheme;
+use crate::event::EventFormat;
+use crate::format::foreign::BodyFormat;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::format::{DoorDefaults, HandOff};
 use crate::identity::LogId;
 use crate::local::{
-    ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, RedisQueue, SubmitSetup, SubmitWay, TcpIn,
-    TcpOut,
+    ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, RedisQueue, SpoolDir, SubmitSetup, SubmitWay,
+    TcpIn, TcpOut,
 };
 use crate::protocol::io::ConsumerRequest;
 use crate::store::Store;
@@ -51,6 +54,7 @@ fn submit(said: &SubmitDoorSettings, config: &NodeConfig) -> Option<SubmitSetup>
     let from = match &said.from {
         SubmitFrom::Socket => return None,
         SubmitFrom::IntelMqRedis(queue) => SubmitWay::Redis(redis_queue(queue)),
+        SubmitFrom::Spool { dir, .. } => SubmitWay::Spool(SpoolDir { dir: dir.clone() }),
         SubmitFrom::IntelMqTcp(place) => SubmitWay::Tcp(TcpIn {
             listen: place.listen,
             allow: place.allow.clone(),
@@ -58,8 +62,17 @@ fn submit(said: &SubmitDoorSettings, config: &NodeConfig) -> Option<SubmitSetup>
             answers: place.answers,
         }),
     };
-    let intelmq = DoorDefaults::to_intelmq(config.name.clone(), config.project.clone(), config.default_tlp);
-    let door = door(intelmq, &said.adds);
+    let names = (config.name.clone(), config.project.clone());
+    let defaults = match &said.from {
+        // A message of another system is carried as it came.
+        SubmitFrom::Spool { format, .. } if *format != EventFormat::intelmq() => DoorDefaults {
+            format: Some(format.clone()),
+            ids: IdScheme::Body,
+            ..DoorDefaults::of(names.0, names.1, config.default_tlp)
+        },
+        _ => DoorDefaults::to_intelmq(names.0, names.1, config.default_tlp),
+    };
+    let door = door(defaults, &said.adds);
     Some(SubmitSetup { name: said.name.clone(), door, from })
 }
 
@@ -74,6 +87,9 @@ fn redis_queue(said: &config::doors::RedisQueueSettings) -> RedisQueue {
 }
 
 fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
+    // A spool is Warden's, unless its door says another format.
+    let spool = matches!(said.to, ConsumerTo::Spool { .. }).then_some(BodyFormat::Idea);
+    let format = said.form.format.or(spool);
     let to = match &said.to {
         ConsumerTo::IntelMqRedis { queue, queue_max } => {
             ConsumerWay::Redis { queue: redis_queue(queue), queue_max: *queue_max }
@@ -81,6 +97,11 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
         ConsumerTo::IntelMqTcp { connect, separator } => {
             ConsumerWay::Tcp(TcpOut { connect: connect.clone(), separator: separator.clone() })
         }
+        ConsumerTo::Spool { dir, queue_max } => ConsumerWay::Spool {
+            spool: SpoolDir { dir: dir.clone() },
+            suffix: format.map_or("json", BodyFormat::as_str),
+            queue_max: *queue_max,
+        },
     };
     let request = ConsumerRequest {
         name: Some(said.name.clone()),
@@ -92,7 +113,7 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
     // A bot that finds an element without `__type` in its queue never gets past it.
     let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
     let hand_off = IntelmqHandOff {
-        hand_off: HandOff { form: said.form.form, format: said.form.format, with_type },
+        hand_off: HandOff { form: said.form.form, format, with_type },
         annotate: said.form.annotate,
         strict: said.form.strict,
         sender_feed: said.form.sender_feed,

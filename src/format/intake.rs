@@ -71,6 +71,8 @@ impl Returned {
 /// # Errors
 /// [`SubmitError`] with one of the contract's codes; nothing was kept.
 pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, SubmitError> {
+    let readable = readable_at(line, door);
+    let line = readable.as_deref().unwrap_or(line);
     if line.len() > LINE_BYTES_MAX {
         return Err(SubmitError::line_too_large());
     }
@@ -107,15 +109,27 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
     }
 }
 
+/// Returns the text of a line for a strict reader, if the door's format has texts that such a reader refuses.
+fn readable_at(line: &[u8], door: &DoorDefaults) -> Option<Vec<u8>> {
+    let format = foreign_format(door.format.as_ref()?.as_str())?;
+    Some(format.readable(std::str::from_utf8(line).ok()?).into_owned().into_bytes())
+}
+
 fn read_event(
     meta: EventMeta,
     text: &str,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
+    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.format.clone()), ..meta };
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
     if let Some(format) = foreign.filter(|_| door.convert) {
         return converted(meta, decode_text(format, text)?, door);
+    }
+    if let Some(format) = foreign.filter(|_| door.format.is_some())
+        && let Ok(decoded) = decode_text(format, text)
+    {
+        named_by(&decoded, &mut meta, door);
     }
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
@@ -174,6 +188,14 @@ fn read_event(
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
+}
+
+/// Takes the id and the links of a message into the meta of its envelope.
+fn named_by(decoded: &DecodedMessage, meta: &mut EventMeta, door: &DoorDefaults) {
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
+    let links = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
+    meta.links.extend(links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
 }
 
 /// Returns the events of a message that the door converts. Each is read as one that came in IntelMQ's format.

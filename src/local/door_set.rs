@@ -26,6 +26,7 @@ use crate::local::dead_letter::retry::{AgainError, DeadLetterRetry, EntryQuestio
 use crate::local::deliver::marker::HandedMark;
 use crate::local::deliver::tcp::TcpOut;
 use crate::local::submit::door::SubmitDoor;
+use crate::local::submit::spool::SpoolDir;
 use crate::local::submit::tcp::{Listening, TcpIn};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -51,6 +52,7 @@ pub struct SubmitSetup {
 pub enum SubmitWay {
     Tcp(TcpIn),
     Redis(RedisQueue),
+    Spool(SpoolDir),
 }
 
 /// One `[[consumer]]`.
@@ -70,6 +72,12 @@ pub enum ConsumerWay {
     /// Waits while the queue is longer than `queue_max`.
     Redis {
         queue: RedisQueue,
+        queue_max: u64,
+    },
+    /// Waits while `incoming` has `queue_max` files. Their names end with `suffix`.
+    Spool {
+        spool: SpoolDir,
+        suffix: &'static str,
         queue_max: u64,
     },
 }

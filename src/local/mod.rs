@@ -53,6 +53,7 @@ pub use door_set::{
 };
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::{connect, group_id};
+pub use submit::spool::SpoolDir;
 pub use submit::tcp::TcpIn;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.

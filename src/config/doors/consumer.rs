@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     ConsumerDoorSettings, ConsumerForm, ConsumerTo, DoorLine, DoorReading, QUEUE_MAX_DEFAULT, REDIS_KEYS,
-    RELATION_KEYS, missing, only, positive, refuse, separator,
+    RELATION_KEYS, missing, only, positive, refuse, separator, spool_dir,
 };
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
@@ -33,12 +33,22 @@ impl DoorReading<'_> {
         let form = self.form(table, report);
         let own = table.flag("own", report).unwrap_or(false);
         let from = from(table, report);
-        let hint = "to = \"intelmq-tcp\" or \"intelmq-redis\"";
+        let hint = "to = \"intelmq-tcp\", \"intelmq-redis\" or \"spool\"";
         let Some(to) = table.text("to", report) else {
             missing(line, "to", hint, report);
             return None;
         };
+        if to.value != "spool" {
+            only(table, &["dir"], &[], "of this kind", report);
+        }
         let to = match to.value {
+            "spool" => {
+                only(table, &["connect"], &["separator"], "to spool", report);
+                only(table, &[], REDIS_KEYS, "to spool", report);
+                let dir = spool_dir(self.dir, table, line, report);
+                let queue_max = positive(table, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
+                dir.map(|dir| ConsumerTo::Spool { dir, queue_max })
+            }
             "intelmq-tcp" => {
                 only(table, &["queue_max"], REDIS_KEYS, "to intelmq-tcp", report);
                 tcp_out(table, line, report)
@@ -50,7 +60,7 @@ impl DoorReading<'_> {
                 queue.map(|queue| ConsumerTo::IntelMqRedis { queue, queue_max })
             }
             _ => {
-                refuse("to", to, "\"intelmq-tcp\" or \"intelmq-redis\"", report);
+                refuse("to", to, "\"intelmq-tcp\", \"intelmq-redis\" or \"spool\"", report);
                 None
             }
         };

@@ -54,6 +54,7 @@ fn share(one: &SubmitFrom, other: &SubmitFrom) -> bool {
     match (one, other) {
         (SubmitFrom::IntelMqTcp(one), SubmitFrom::IntelMqTcp(other)) => collide(one.listen, other.listen),
         (SubmitFrom::IntelMqRedis(one), SubmitFrom::IntelMqRedis(other)) => is_same_queue(one, other),
+        (SubmitFrom::Spool { dir: one, .. }, SubmitFrom::Spool { dir: other, .. }) => one == other,
         _ => false,
     }
 }
@@ -72,6 +73,7 @@ fn returns(out: &ConsumerTo, back: &SubmitFrom) -> bool {
         (ConsumerTo::IntelMqRedis { queue: out, .. }, SubmitFrom::IntelMqRedis(back)) => {
             is_same_queue(out, back)
         }
+        (ConsumerTo::Spool { dir: out, .. }, SubmitFrom::Spool { dir: back, .. }) => out == back,
         _ => false,
     }
 }

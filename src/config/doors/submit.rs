@@ -6,12 +6,13 @@ use ipnet::IpNet;
 
 use super::{
     DoorAdds, DoorReading, REDIS_KEYS, SubmitDoorSettings, SubmitFrom, TcpInSettings, missing, only,
-    positive, refuse, separator,
+    positive, refuse, separator, spool_dir,
 };
 use crate::config::node::{checked, tlp};
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
@@ -38,12 +39,22 @@ impl DoorReading<'_> {
             None => None,
         };
         let adds = adds(table, report);
-        let hint = "from = \"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
+        let hint = "from = \"intelmq-tcp\", \"intelmq-redis\", \"spool\" or \"socket\"";
         let Some(from) = table.text("from", report) else {
             missing(line, "from", hint, report);
             return None;
         };
+        if from.value != "spool" {
+            only(table, &["dir"], &["format"], "of this kind", report);
+        }
         let (kind, from) = match from.value {
+            "spool" => {
+                only(table, &[], &["listen", "allow", "separator", "answers"], "from spool", report);
+                only(table, &[], REDIS_KEYS, "from spool", report);
+                let dir = spool_dir(self.dir, table, line, report);
+                let format = spool_format(table, report);
+                ("spool", dir.zip(format).map(|(dir, format)| SubmitFrom::Spool { dir, format }))
+            }
             "socket" => {
                 only(table, &[], &["listen", "allow", "separator", "answers"], "at the socket", report);
                 only(table, &[], REDIS_KEYS, "at the socket", report);
@@ -59,7 +70,7 @@ impl DoorReading<'_> {
                 ("intelmq-redis", queue.map(SubmitFrom::IntelMqRedis))
             }
             _ => {
-                let wanted = "\"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
+                let wanted = "\"intelmq-tcp\", \"intelmq-redis\", \"spool\" or \"socket\"";
                 refuse("from", from, wanted, report);
                 return None;
             }
@@ -191,6 +202,17 @@ fn recipients(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<Pub
         refuse("to", beyond.clone(), "one of 256 recipients at most", report);
     }
     texts.into_iter().filter_map(|at| checked(at, "to", PublisherName::parse, report)).collect()
+}
+
+/// Returns the format of the files: IDEA, unless the door says another.
+fn spool_format(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<EventFormat> {
+    let Some(at) = table.text("format", report) else { return EventFormat::parse("idea") };
+    let known = ["intelmq", "idea", "n6", "misp"].contains(&at.value);
+    if !known {
+        refuse("format", at, "\"intelmq\", \"idea\", \"n6\" or \"misp\"", report);
+        return None;
+    }
+    EventFormat::parse(at.value)
 }
 
 fn converts(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> bool {

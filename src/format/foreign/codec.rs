@@ -1,7 +1,10 @@
 //! Decodes and encodes one message whole: strict JSON before it, and a check of each event after it. A message that
 //! fails anywhere gives nothing.
 
-use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
+use super::{
+    DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent,
+    foreign_format,
+};
 use crate::event::json::{self, JsonKind};
 use crate::event::{EventFormat, check_body};
 use crate::format::label::EventLabel;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::edit;
-use super::foreign::{NotConverted, convert_body};
+use super::foreign::{BodyFormat, NotConverted, convert_body};
 use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
@@ -167,7 +167,8 @@ impl IntelmqHandOff {
     pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<WrittenEvent, SetAside> {
         let core = carried.core();
         let Some(payload) = carried.payload() else { return Ok(WrittenEvent::Nothing) };
-        if self.hand_off.form != DeliveryForm::Plain {
+        let foreign = self.hand_off.format.is_some_and(|format| format != BodyFormat::Intelmq);
+        if self.hand_off.form != DeliveryForm::Plain || foreign {
             self.hand_off.write_line(carried, out);
             return Ok(WrittenEvent::AsItIs);
         }

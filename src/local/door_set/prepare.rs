@@ -14,6 +14,7 @@ use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedFile;
 use crate::local::deliver::tcp::TcpOut;
 use crate::local::redis::{RedisQueue, RedisServer};
+use crate::local::submit::spool::SpoolDir;
 use crate::local::submit::tcp::{Listening, TcpIn};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -44,6 +45,7 @@ pub(super) struct ReadySubmit {
 pub(super) enum ReadySource {
     Tcp(TcpIn),
     Redis(RedisServer, RedisQueue),
+    Spool(SpoolDir),
 }
 
 /// A `[[consumer]]` that can open.
@@ -58,6 +60,7 @@ pub(super) struct ReadyConsumer {
 pub(super) enum ReadyDestination {
     Tcp(TcpOut, HandedFile),
     Redis { server: Box<RedisServer>, queue: Box<RedisQueue>, queue_max: u64 },
+    Spool { spool: SpoolDir, suffix: &'static str, queue_max: u64, handed: HandedFile },
 }
 
 /// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
@@ -98,6 +101,7 @@ fn submit(
     let from = match setup.from {
         SubmitWay::Tcp(place) => ReadySource::Tcp(place),
         SubmitWay::Redis(queue) => ReadySource::Redis(redis_server(&queue, &name)?, queue),
+        SubmitWay::Spool(spool) => ReadySource::Spool(spool),
     };
     Ok(ReadySubmit { aside: aside(&name)?, name, door: setup.door, from })
 }
@@ -109,11 +113,14 @@ fn consumer(
     aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
 ) -> Result<ReadyConsumer, LocalError> {
     let ConsumerSetup { request, hand_off, harmonization, to } = setup;
+    let handed = || {
+        let dir = state.join("handed");
+        HandedFile::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+    };
     let to = match to {
-        ConsumerWay::Tcp(place) => {
-            let handed = state.join("handed");
-            let file = HandedFile::open(&handed, name);
-            ReadyDestination::Tcp(place, file.map_err(|error| LocalError::Io { file: handed, error })?)
+        ConsumerWay::Tcp(place) => ReadyDestination::Tcp(place, handed()?),
+        ConsumerWay::Spool { spool, suffix, queue_max } => {
+            ReadyDestination::Spool { spool, suffix, queue_max, handed: handed()? }
         }
         ConsumerWay::Redis { queue, queue_max } => {
             let server = Box::new(redis_server(&queue, name)?);
@@ -136,7 +143,7 @@ impl ReadySubmit {
     pub fn listens_on(&self) -> Option<SocketAddr> {
         match &self.from {
             ReadySource::Tcp(place) => Some(place.listen),
-            ReadySource::Redis(..) => None,
+            ReadySource::Redis(..) | ReadySource::Spool(_) => None,
         }
     }
 

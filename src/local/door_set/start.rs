@@ -13,10 +13,12 @@ use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::redis::QueueReceiver;
 use crate::local::deliver::redis::destination::DestinationQueue;
+use crate::local::deliver::spool::SpoolReceiver;
 use crate::local::deliver::target::DeliveryTarget;
 use crate::local::deliver::tcp::TcpReceiver;
 use crate::local::submit::door::SubmitDoor;
 use crate::local::submit::redis::QueueDoor;
+use crate::local::submit::spool::SpoolDoor;
 use crate::local::submit::submission::EventSubmitter;
 use crate::local::submit::tcp::{Listening, TcpDoor};
 use crate::protocol::io::ConsumerRequest;
@@ -35,6 +37,7 @@ pub(super) fn start_submit(
     let state = match &from {
         ReadySource::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
         ReadySource::Redis(server, queue) => SubmitState::at("intelmq-redis", queue.shown(server)),
+        ReadySource::Spool(spool) => SubmitState::at("spool", spool.dir.display().to_string()),
     };
     let counters = match before {
         Some(before) => {
@@ -60,6 +63,7 @@ pub(super) fn start_submit(
         (ReadySource::Redis(server, queue), _) => {
             door.tasks.spawn(QueueDoor::new(server, &queue.queue, door.clone()).run());
         }
+        (ReadySource::Spool(spool), _) => door.tasks.spawn(SpoolDoor::new(spool, door.clone()).run()),
     }
     SubmitHandle { door, listening }
 }
@@ -77,6 +81,9 @@ pub(super) fn start_consumer(
         ReadyDestination::Redis { server, queue, .. } => {
             ConsumerState::at("intelmq-redis", &queue.shown(server), now().wall)
         }
+        ReadyDestination::Spool { spool, .. } => {
+            ConsumerState::at("spool", &spool.dir.display().to_string(), now().wall)
+        }
     };
     let counters = match before {
         Some(before) => {
@@ -88,6 +95,10 @@ pub(super) fn start_consumer(
     match to {
         ReadyDestination::Tcp(place, handed) => {
             let receiver = TcpReceiver::new(place, handed, counters.clone());
+            drive(request, form, receiver, (counters, aside), shared)
+        }
+        ReadyDestination::Spool { spool, suffix, queue_max, handed } => {
+            let receiver = SpoolReceiver::new(spool, suffix, queue_max, handed, counters.clone());
             drive(request, form, receiver, (counters, aside), shared)
         }
         ReadyDestination::Redis { server, queue, queue_max } => {
