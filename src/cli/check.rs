@@ -239,11 +239,11 @@ fn mode_of(path: &Path) -> Option<u32> {
 fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
         SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
-        SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) => None,
+        SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) | SubmitFrom::Spool { .. } => None,
     });
     let consumers = config.doors.consumers.iter().filter_map(|door| match &door.to {
         ConsumerTo::IntelMqRedis { queue, .. } => Some((&door.name, queue)),
-        ConsumerTo::IntelMqTcp { .. } => None,
+        ConsumerTo::IntelMqTcp { .. } | ConsumerTo::Spool { .. } => None,
     });
     for (name, queue) in submits.chain(consumers) {
         if let Err(fault) = RedisAddress::parse(&queue.url) {
