@@ -131,7 +131,8 @@ impl Filter {
     /// # Errors
     /// [`FilterFailure`] if it has no answer for this envelope. Callers take it for a no, and count it.
     pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
-        let Some(carried) = facts.carried().filter(|_| self.reads_event) else {
+        let carried = if self.reads_event { facts.carried() } else { None };
+        let Some(carried) = carried else {
             return self.admits_event(facts, None);
         };
         if carried.is_empty() {

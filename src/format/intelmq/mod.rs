@@ -144,7 +144,7 @@ impl IntelmqHandOff {
             Some(wanted) => convert_body(carried, wanted, plain)?,
             None => None,
         };
-        let line = |carried: &Carried<'_>| {
+        let line = |carried: &Carried<'_>| -> Result<Option<(Vec<u8>, bool)>, SetAside> {
             let mut line = Vec::new();
             let written = self.write(carried, &mut line)?;
             Ok((written != WrittenEvent::Nothing)
