@@ -81,11 +81,14 @@ struct TailRefused {
     _retry: bool,
 }
 
-/// The line before all others if the node does not use `--from`.
+/// The line before all others if the node does not use `--from`, or one in the place of an event that has no form in the
+/// format that was asked for.
 #[derive(Deserialize)]
 struct Noticed {
     notice: String,
     code: String,
+    seq: Option<u64>,
+    id: Option<String>,
 }
 
 pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
@@ -276,8 +279,8 @@ fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Resu
 }
 
 fn noticed(line: &[u8]) -> Option<String> {
-    let Noticed { notice, code } = serde_json::from_slice(line).ok()?;
-    (code == "from_ignored").then_some(notice)
+    let Noticed { notice, code, seq, id } = serde_json::from_slice(line).ok()?;
+    (code == "from_ignored" || (seq.is_some() && id.is_some())).then_some(notice)
 }
 
 fn refused(line: &[u8]) -> Result<(), CommandFailure> {
