@@ -9,7 +9,7 @@ use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::format::foreign::BodyFormat;
 use crate::format::intelmq::IntelmqHandOff;
-use crate::format::{DoorDefaults, HandOff};
+use crate::format::{DoorDefaults, HandOff, MessageRule};
 use crate::identity::LogId;
 use crate::local::{
     ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, RedisQueue, SpoolDir, SubmitSetup, SubmitWay,
@@ -45,7 +45,7 @@ fn door(door: DoorDefaults, adds: &DoorAdds) -> DoorDefaults {
         republish: adds.republish,
         seal: adds.seal,
         multiple_values: adds.multiple_values,
-        convert: adds.convert,
+        messages: MessageRule { convert: adds.convert, ..door.messages },
         ..door
     }
 }
@@ -66,7 +66,7 @@ fn submit(said: &SubmitDoorSettings, config: &NodeConfig) -> Option<SubmitSetup>
     let defaults = match &said.from {
         // A message of another system is carried as it came.
         SubmitFrom::Spool { format, .. } if *format != EventFormat::intelmq() => DoorDefaults {
-            format: Some(format.clone()),
+            messages: MessageRule { format: Some(format.clone()), convert: false },
             ids: IdScheme::Body,
             ..DoorDefaults::of(names.0, names.1, config.default_tlp)
         },

@@ -31,9 +31,15 @@ pub struct DoorDefaults {
     pub seal: bool,
     /// Passwords and keys inside URLs are masked before an event is signed.
     pub mask_secrets: bool,
+    pub messages: MessageRule,
+}
+
+/// How a door handles messages of other formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageRule {
     /// The format of lines that name none. A door that knows it takes the id and the links of each message.
     pub format: Option<EventFormat>,
-    /// Messages of other formats become IntelMQ events before they are signed.
+    /// They become IntelMQ events before they are signed.
     pub convert: bool,
 }
 
@@ -52,8 +58,7 @@ impl DoorDefaults {
             multiple_values: MultipleValues::Refuse,
             seal: false,
             mask_secrets: false,
-            format: None,
-            convert: false,
+            messages: MessageRule::default(),
         }
     }
 

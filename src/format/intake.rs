@@ -111,7 +111,7 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
 
 /// Returns the text of a line for a strict reader, if the door's format has texts that such a reader refuses.
 fn readable_at(line: &[u8], door: &DoorDefaults) -> Option<Vec<u8>> {
-    let format = foreign_format(door.format.as_ref()?.as_str())?;
+    let format = foreign_format(door.messages.format.as_ref()?.as_str())?;
     Some(format.readable(std::str::from_utf8(line).ok()?).into_owned().into_bytes())
 }
 
@@ -121,12 +121,12 @@ fn read_event(
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.format.clone()), ..meta };
+    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
-    if let Some(format) = foreign.filter(|_| door.convert) {
+    if let Some(format) = foreign.filter(|_| door.messages.convert) {
         return converted(meta, decode_text(format, text)?, door);
     }
-    if let Some(format) = foreign.filter(|_| door.format.is_some())
+    if let Some(format) = foreign.filter(|_| door.messages.format.is_some())
         && let Ok(decoded) = decode_text(format, text)
     {
         named_by(&decoded, &mut meta, door);
