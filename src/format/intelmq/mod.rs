@@ -147,8 +147,8 @@ impl IntelmqHandOff {
         let line = |carried: &Carried<'_>| -> Result<Option<(Vec<u8>, bool)>, SetAside> {
             let mut line = Vec::new();
             let written = self.write(carried, &mut line)?;
-            Ok((written != WrittenEvent::Nothing)
-                .then(|| (line, matches!(written, WrittenEvent::Adapted(_)))))
+            let adapted = matches!(written, WrittenEvent::Adapted(_));
+            Ok((written != WrittenEvent::Nothing).then_some((line, adapted)))
         };
         let Some(bodies) = bodies else { return Ok(line(carried)?.into_iter().collect()) };
         let mut lines = Vec::with_capacity(bodies.len());
