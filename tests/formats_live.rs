@@ -93,14 +93,20 @@ fn bodies_that_break_their_format_are_refused_with_its_code() {
     let node = node_with("");
     let misp = json!({"Event": {"uuid": "no", "info": "x"}});
     let lines = [
-        carried(&json!({"Format": "IDEA0", "ID": "x", "Category": ["Other"]})),
-        json!({"meta": {"format": "n6"}, "payload": {"id": "x"}}).to_string(),
+        carried(&json!({"Format": "IDEA1", "ID": "x", "DetectTime": "2026-01-01T00:00:00Z", "Category": []})),
+        json!({"meta": {"format": "n6"}, "payload": {"id": "x", "source": "a.b", "restriction": "public",
+            "confidence": "low", "category": "bots", "time": "2026-01-01T00:00:00Z"}})
+        .to_string(),
         json!({"meta": {"format": "misp"}, "payload": misp}).to_string(),
         carried(&idea(ID, &["192.0.2.256"])),
     ];
     let answers = node.submit(&lines);
     let codes: Vec<&str> = answers.iter().map(|answer| answer["code"].as_str().unwrap_or_default()).collect();
     assert_eq!(codes, ["bad_idea", "bad_n6", "bad_misp", "bad_idea"]);
+    let fragment = carried(&json!({"Format": "IDEA0", "ID": "x"}));
+    assert!(node.submit(&[fragment])[0]["id"].is_string(), "a fragment is carried unread");
+    let converting = node_with("[[submit]]\nfrom = \"socket\"\nconvert = \"intelmq\"\n");
+    assert_eq!(converting.submit(&[carried(&json!({"Format": "IDEA0", "ID": "x"}))])[0]["code"], "bad_idea");
 }
 
 /// A filter sees the events of a carried message, and not its own shape.
@@ -164,6 +170,8 @@ fn spools_lose_nothing_and_repeat_nothing_under_kill_9() {
         for name in files(&goes.join("incoming")) {
             let file = goes.join("incoming").join(&name);
             let message: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            assert_eq!(message["Node"][0]["Name"], "at.cert.intelmesh", "{message}");
+            assert_eq!(message["AltNames"], json!(["RT#1"]), "carried as it came: {message}");
             read.push(message["ID"].as_str().unwrap().to_owned());
             fs::remove_file(file).unwrap();
         }

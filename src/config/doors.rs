@@ -57,6 +57,7 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
     "to",
     "connect",
     "dir",
+    "node",
     "separator",
     "url",
     "queue",
@@ -203,7 +204,7 @@ pub enum ConsumerTo {
     /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
     IntelMqRedis { queue: RedisQueueSettings, queue_max: u64 },
     /// Writes files, and waits while `incoming` has `queue_max`.
-    Spool { dir: PathBuf, queue_max: u64 },
+    Spool { dir: PathBuf, queue_max: u64, node: Option<String> },
 }
 
 /// How events leave.

@@ -7,7 +7,7 @@ use crate::config::doors::{ConsumerDoorSettings, ConsumerTo, DoorAdds, SubmitDoo
 use crate::config::{self, NODE_FILE, NodeConfig};
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
-use crate::format::foreign::BodyFormat;
+use crate::format::foreign::{BodyFormat, default_node_name};
 use crate::format::intelmq::IntelmqHandOff;
 use crate::format::{DoorDefaults, HandOff, MessageRule};
 use crate::identity::LogId;
@@ -21,7 +21,7 @@ use crate::store::Store;
 /// The doors of `config`, but for the socket's.
 pub fn door_setups(config: &NodeConfig) -> DoorSetups {
     let submits = config.doors.submits.iter().filter_map(|door| submit(door, config)).collect();
-    let consumers = config.doors.consumers.iter().map(consumer).collect();
+    let consumers = config.doors.consumers.iter().map(|door| consumer(door, config)).collect();
     DoorSetups { submits, consumers, state: config.paths.state.clone() }
 }
 
@@ -86,7 +86,7 @@ fn redis_queue(said: &config::doors::RedisQueueSettings) -> RedisQueue {
     }
 }
 
-fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
+fn consumer(said: &ConsumerDoorSettings, config: &NodeConfig) -> ConsumerSetup {
     // A spool is Warden's, unless its door says another format.
     let spool = matches!(said.to, ConsumerTo::Spool { .. }).then_some(BodyFormat::Idea);
     let format = said.form.format.or(spool);
@@ -97,7 +97,7 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
         ConsumerTo::IntelMqTcp { connect, separator } => {
             ConsumerWay::Tcp(TcpOut { connect: connect.clone(), separator: separator.clone() })
         }
-        ConsumerTo::Spool { dir, queue_max } => ConsumerWay::Spool {
+        ConsumerTo::Spool { dir, queue_max, .. } => ConsumerWay::Spool {
             spool: SpoolDir { dir: dir.clone() },
             suffix: format.map_or("json", BodyFormat::as_str),
             queue_max: *queue_max,
@@ -114,6 +114,12 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
     let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
     let hand_off = IntelmqHandOff {
         hand_off: HandOff { form: said.form.form, format, with_type },
+        node: match &said.to {
+            ConsumerTo::Spool { node, .. } => {
+                Some(node.clone().unwrap_or_else(|| default_node_name(&config.name)))
+            }
+            _ => None,
+        },
         annotate: said.form.annotate,
         strict: said.form.strict,
         sender_feed: said.form.sender_feed,

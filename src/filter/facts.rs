@@ -13,7 +13,6 @@ use cel::context::VariableResolver;
 
 use super::value::{JsonMap, JsonMembers, JsonValue};
 use crate::envelope::{Body, Core};
-use crate::event::EventFormat;
 use crate::identity::{HopPath, PublisherName};
 use crate::limits::FILTER_STEPS_MAX;
 use crate::link::{Link, LinkTarget};
@@ -38,7 +37,7 @@ pub(super) const META: [&str; 15] = [
 ];
 
 /// Returns the flat events of a body in another format than IntelMQ's; `None` if it cannot be decoded.
-pub type BodyDecoder = fn(&EventFormat, &[u8]) -> Option<Vec<Vec<u8>>>;
+pub type BodyDecoder = fn(&str, &[u8]) -> Option<Vec<Vec<u8>>>;
 
 static DECODER: OnceLock<BodyDecoder> = OnceLock::new();
 
@@ -84,8 +83,8 @@ impl<'a> FilterFacts<'a> {
         let core = self.meta.core;
         let Body::Plain(payload) = &core.body else { return None };
         let decoded = self.carried.get_or_init(|| {
-            let decoder = DECODER.get().filter(|_| is_decoded(&core.format))?;
-            Some(decoder(&core.format, payload).unwrap_or_default())
+            let decoder = DECODER.get().filter(|_| is_decoded(core.format.as_str()))?;
+            Some(decoder(core.format.as_str(), payload).unwrap_or_default())
         });
         decoded.as_deref()
     }
@@ -138,8 +137,8 @@ impl<'f, 'a> FilterRun<'f, 'a> {
 }
 
 /// Bodies of other formats are of their own shape, which a filter does not see.
-fn is_decoded(format: &EventFormat) -> bool {
-    matches!(format.as_str(), "idea" | "n6" | "misp")
+fn is_decoded(format: &str) -> bool {
+    matches!(format, "idea" | "n6" | "misp")
 }
 
 static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyLock::new(|| true.into());

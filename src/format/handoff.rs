@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::envelope::{Body, Core, Envelope, EventType, OpenedBody};
 use crate::event::check_body;
-use crate::format::foreign::{BodyFormat, ConvertedBody, NotConverted, convert_body};
+use crate::format::foreign::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
 use ail::AilPlaces;
@@ -120,7 +120,10 @@ impl HandOff {
     /// [`NotConverted`] if the body has no form in the format that was asked for; nothing was appended.
     pub fn write_lines(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<usize, NotConverted> {
         let bodies = match self.format {
-            Some(wanted) => convert_body(carried, wanted, self.form == DeliveryForm::Plain)?,
+            Some(wanted) => {
+                let labelled = self.form == DeliveryForm::Plain;
+                convert_body(carried, BodyRule { wanted, labelled, node: None })?
+            }
             None => None,
         };
         let Some(bodies) = bodies else {

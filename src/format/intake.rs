@@ -10,7 +10,9 @@ use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
 use super::edit;
 use super::explode;
-use super::foreign::{DecodedMessage, check_carried, decode_text, foreign_format};
+use super::foreign::{
+    DecodedMessage, ForeignFormat, check_fragment, check_message, decode_text, foreign_format,
+};
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
@@ -123,22 +125,14 @@ fn read_event(
 ) -> Result<ParsedSubmission, SubmitError> {
     let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
-    if let Some(format) = foreign.filter(|_| door.messages.convert) {
-        return converted(meta, decode_text(format, text)?, door);
-    }
-    if let Some(format) = foreign.filter(|_| door.messages.format.is_some())
-        && let Ok(decoded) = decode_text(format, text)
-    {
-        named_by(&decoded, &mut meta, door);
+    if let Some(format) = foreign {
+        if door.messages.convert {
+            return converted(meta, decode_text(format, text)?, door);
+        }
+        named_by(format, text, &mut meta, door);
     }
     let leaving = Leaving::find(text, scan, &door.strip)?;
-    let of: Option<EventId> = match &leaving.uuid {
-        Some(uuid) => Some(uuid.parse().map_err(|_| {
-            // If it cannot be an id, it was never seen.
-            SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
-        })?),
-        None => None,
-    };
+    let of = handed_before(&leaving)?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
         return Ok(ParsedSubmission::Returned(Returned {
             id: id.clone(),
@@ -183,19 +177,36 @@ fn read_event(
     let payload = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: false };
     let label = EventLabel::of(&draft.meta, &payload, door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
-    foreign.map_or(Ok(()), |format| check_carried(format, text))?;
+    foreign.map_or(Ok(()), |format| check_foreign(format, text, door))?;
     Ok(match of {
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
 }
 
-/// Takes the id and the links of a message into the meta of its envelope.
-fn named_by(decoded: &DecodedMessage, meta: &mut EventMeta, door: &DoorDefaults) {
+/// Returns the id under which an event was handed off before.
+fn handed_before(leaving: &Leaving) -> Result<Option<EventId>, SubmitError> {
+    let Some(uuid) = &leaving.uuid else { return Ok(None) };
+    // If it cannot be an id, it was never seen.
+    let unseen = |_| SubmitError::not_seen(&uuid.chars().take(120).collect::<String>());
+    uuid.parse().map(Some).map_err(unseen)
+}
+
+/// Takes the id and the links of a message into the meta of its envelope, if the door knows its format.
+fn named_by(format: &dyn ForeignFormat, text: &str, meta: &mut EventMeta, door: &DoorDefaults) {
+    let Some(Ok(decoded)) = door.messages.format.as_ref().map(|_| decode_text(format, text)) else { return };
     let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
     meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
     let links = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
     meta.links.extend(links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+}
+
+/// Checks a body of another format that is carried. A door that knows the format refuses fragments too.
+fn check_foreign(format: &dyn ForeignFormat, text: &str, door: &DoorDefaults) -> Result<(), SubmitError> {
+    match door.messages.format {
+        Some(_) => check_message(format, text),
+        None => check_fragment(format, text),
+    }
 }
 
 /// Returns the events of a message that the door converts. Each is read as one that came in IntelMQ's format.

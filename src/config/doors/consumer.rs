@@ -10,7 +10,7 @@ use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::format::DeliveryForm;
-use crate::format::foreign::BodyFormat;
+use crate::format::foreign::{BodyFormat, is_node_name};
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
 use crate::protocol::io::StartPosition;
 
@@ -39,7 +39,7 @@ impl DoorReading<'_> {
             return None;
         };
         if to.value != "spool" {
-            only(table, &["dir"], &[], "of this kind", report);
+            only(table, &["dir", "node"], &[], "here: it is for a spool", report);
         }
         let to = match to.value {
             "spool" => {
@@ -47,7 +47,13 @@ impl DoorReading<'_> {
                 only(table, &[], REDIS_KEYS, "to spool", report);
                 let dir = spool_dir(self.dir, table, line, report);
                 let queue_max = positive(table, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
-                dir.map(|dir| ConsumerTo::Spool { dir, queue_max })
+                let node = table.text("node", report).map(|at| {
+                    if !is_node_name(at.value) {
+                        refuse("node", at.clone(), "a name like \"org.example.mesh\"", report);
+                    }
+                    at.value.to_owned()
+                });
+                dir.map(|dir| ConsumerTo::Spool { dir, queue_max, node })
             }
             "intelmq-tcp" => {
                 only(table, &["queue_max"], REDIS_KEYS, "to intelmq-tcp", report);

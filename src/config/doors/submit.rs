@@ -45,7 +45,7 @@ impl DoorReading<'_> {
             return None;
         };
         if from.value != "spool" {
-            only(table, &["dir"], &["format"], "of this kind", report);
+            only(table, &["dir"], &["format"], "here: it is for a spool", report);
         }
         let (kind, from) = match from.value {
             "spool" => {

@@ -10,8 +10,10 @@ use super::codec::{read_object, text_of};
 use super::convert::put_label;
 use super::{EncodeOptions, EventView, ForeignFormat, JsonObject, decode_text, encode_event, foreign_format};
 use crate::event::EventFormat;
+use crate::event::json::{self, JsonKind};
 use crate::format::handoff::Carried;
 use crate::format::label::EventLabel;
+use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
 /// A format that a consumer may ask for.
@@ -66,21 +68,33 @@ pub struct NotConverted {
     pub why: String,
 }
 
-/// Returns the bodies in `wanted`; `None` if the signed body is in that format already, or cannot be read here. With
-/// `labelled`, events of IntelMQ have the label in `tlp`.
+/// How bodies are converted for a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyRule<'a> {
+    pub wanted: BodyFormat,
+    /// Events of IntelMQ have the label in `tlp`.
+    pub labelled: bool,
+    /// The name of this node in the other system, which is written into messages of IDEA.
+    pub node: Option<&'a str>,
+}
+
+/// Returns the bodies by `rule`; `None` if the signed body goes as it is, or cannot be read here.
 ///
 /// # Errors
 /// [`NotConverted`] if the body cannot be decoded, or the format has no message for the event.
 pub fn convert_body(
     carried: &Carried<'_>,
-    wanted: BodyFormat,
-    labelled: bool,
+    rule: BodyRule<'_>,
 ) -> Result<Option<Vec<ConvertedBody>>, NotConverted> {
+    let BodyRule { wanted, labelled, node } = rule;
     let own = &carried.core().format;
-    let Some(payload) = carried.payload().filter(|_| own.as_str() != wanted.as_str()) else {
-        return Ok(None);
-    };
+    let Some(payload) = carried.payload() else { return Ok(None) };
     let text = std::str::from_utf8(payload).unwrap_or_default();
+    if own.as_str() == wanted.as_str() {
+        let passed = node.filter(|_| wanted == BodyFormat::Idea).and_then(|node| with_node(text, node));
+        let body = |text: String| ConvertedBody { format: wanted, payload: text.into(), part: None };
+        return Ok(passed.map(|text| vec![body(text)]));
+    }
     let events = flat_events(own, text)?;
     let count = events.len();
     let bodies = events.into_iter().enumerate().map(|(at, mut event)| {
@@ -92,11 +106,32 @@ pub fn convert_body(
                 }
                 text_of(&event)
             }
-            Some(format) => encoded(format, carried, &event, part.as_deref())?,
+            Some(format) => encoded(format, carried, &event, (part.as_deref(), node))?,
         };
         Ok(ConvertedBody { format: wanted, payload: payload.into(), part })
     });
     bodies.collect::<Result<_, _>>().map(Some)
+}
+
+/// Returns a message of IDEA with this node before all others, and all else token for token; `None` if its list of nodes
+/// is not one.
+fn with_node(text: &str, node: &str) -> Option<String> {
+    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX).ok()?;
+    let own = format!("{{\"Name\":\"{node}\",\"Type\":[\"Relay\"],\"SW\":[\"intelmesh\"]}}");
+    let (before, after, added) = match scan.members.iter().find(|member| member.key == "Node") {
+        Some(member) if member.kind == JsonKind::Array => {
+            let at = member.value_at.start + 1;
+            let is_empty = text[at..member.value_at.end - 1].trim().is_empty();
+            (&text[..at], &text[at..], if is_empty { own } else { format!("{own},") })
+        }
+        Some(_) => return None,
+        None => {
+            let at = scan.value_at.start + 1;
+            let comma = if scan.members.is_empty() { "" } else { "," };
+            (&text[..at], &text[at..], format!("\"Node\":[{own}]{comma}"))
+        }
+    };
+    Some(format!("{before}{added}{after}"))
 }
 
 /// Returns the body as flat events.
@@ -117,7 +152,7 @@ fn encoded(
     format: &dyn ForeignFormat,
     carried: &Carried<'_>,
     event: &JsonObject,
-    part: Option<&str>,
+    (part, node): (Option<&str>, Option<&str>),
 ) -> Result<String, NotConverted> {
     let core = carried.core();
     let own = event.get("tlp").and_then(Value::as_str);
@@ -135,8 +170,8 @@ fn encoded(
         path: carried.path,
     };
     let not_sent = |why: String| NotConverted { code: "not_sent", why };
-    let encoded = encode_event(format, &view, &EncodeOptions::default())
-        .map_err(|fault| not_sent(fault.to_string()))?;
+    let options = EncodeOptions { node: node.map(str::to_owned), raw: false };
+    let encoded = encode_event(format, &view, &options).map_err(|fault| not_sent(fault.to_string()))?;
     match encoded.withheld {
         Some(why) => Err(not_sent(why.to_owned())),
         None => Ok(text_of(&encoded.message)),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::edit;
-use super::foreign::{BodyFormat, NotConverted, convert_body};
+use super::foreign::{BodyFormat, BodyRule, NotConverted, convert_body};
 use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
@@ -61,6 +61,8 @@ impl SenderFeed {
 pub struct IntelmqHandOff {
     /// Forms other than `plain` are for other readers and go as [`HandOff`] writes them.
     pub hand_off: HandOff,
+    /// The name of this node in messages of IDEA.
+    pub node: Option<String>,
     /// Adds `extra.intelmesh.*`, by which a returning event is known (decisions/0014).
     pub annotate: bool,
     /// Sets aside events that would have to be adapted.
@@ -74,6 +76,7 @@ impl Default for IntelmqHandOff {
     fn default() -> Self {
         Self {
             hand_off: HandOff { form: DeliveryForm::Plain, ..HandOff::default() },
+            node: None,
             annotate: true,
             strict: false,
             sender_feed: SenderFeed::default(),
@@ -141,7 +144,9 @@ impl IntelmqHandOff {
     pub fn write_lines(&self, carried: &Carried<'_>) -> Result<Vec<(Vec<u8>, bool)>, SetAside> {
         let plain = self.hand_off.form == DeliveryForm::Plain;
         let bodies = match self.hand_off.format {
-            Some(wanted) => convert_body(carried, wanted, plain)?,
+            Some(wanted) => {
+                convert_body(carried, BodyRule { wanted, labelled: plain, node: self.node.as_deref() })?
+            }
             None => None,
         };
         let line = |carried: &Carried<'_>| -> Result<Option<(Vec<u8>, bool)>, SetAside> {

@@ -2,9 +2,8 @@
 //! and renamed. The name of a file has the place of its event in the journal, so that an event that is handed over
 //! again after a crash replaces its own file. What reads the directory is not known here.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,12 +70,12 @@ impl SpoolReceiver {
         let count = (room.min(lines.len())..=lines.len()).find(|count| whole(*count)).unwrap_or(lines.len());
         let (temp, incoming) = (self.spool.place("temp"), self.spool.place("incoming"));
         for (line, name) in lines[..count].iter().zip(&names) {
-            write_synced(&temp.join(name), &line.line)?;
+            let text = [line.line.as_slice(), b"\n"].concat();
+            files::replace(&temp.join(name), &text, 0o644)?;
         }
         for name in &names[..count] {
-            fs::rename(temp.join(name), incoming.join(name))?;
+            files::rename(&temp.join(name), &incoming.join(name))?;
         }
-        files::sync_names(&incoming)?;
         if let Some(mark) = lines[..count].iter().rev().find_map(|line| line.mark) {
             self.handed.write(mark)?;
         }
@@ -94,13 +93,6 @@ impl SpoolReceiver {
             None => format!("intelmesh.{door}.{}.{}", uuid::Uuid::new_v4().simple(), self.suffix),
         }
     }
-}
-
-fn write_synced(file: &Path, line: &[u8]) -> io::Result<()> {
-    let mut out = File::create(file)?;
-    out.write_all(line)?;
-    out.write_all(b"\n")?;
-    out.sync_all()
 }
 
 impl DeliveryTarget for SpoolReceiver {

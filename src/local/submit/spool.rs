@@ -37,7 +37,7 @@ impl SpoolDir {
     /// Makes the directories that are missing.
     pub fn prepare(&self) -> io::Result<()> {
         for name in ["temp", "incoming", "errors"] {
-            fs::create_dir_all(self.place(name))?;
+            files::make_dir(&self.place(name), 0o755)?;
         }
         Ok(())
     }
@@ -99,8 +99,10 @@ impl SpoolDoor {
     /// Claims files, oldest names first. `left_over` also takes those that an earlier run had claimed: they come again
     /// under their ids, so that none is published twice.
     fn claim_files(&self, left_over: bool) -> io::Result<Vec<ClaimedFile>> {
-        self.spool.prepare()?;
         let (temp, incoming) = (self.spool.place("temp"), self.spool.place("incoming"));
+        if left_over || !incoming.is_dir() {
+            self.spool.prepare()?;
+        }
         let mut claimed = Vec::new();
         if left_over {
             for name in names_in(&temp)? {
@@ -111,7 +113,7 @@ impl SpoolDoor {
         }
         for name in names_in(&incoming)?.into_iter().take(CLAIMS_MAX) {
             let to = temp.join(format!("{}{name}", self.claim));
-            match fs::rename(incoming.join(&name), &to) {
+            match files::rename(&incoming.join(&name), &to) {
                 Ok(()) => claimed.push((name, to)),
                 // Another reader was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -139,7 +141,7 @@ impl SpoolDoor {
                 match outcome {
                     SubmissionOutcome::Taken { duplicate, .. } => {
                         self.door.counters.taken(duplicate);
-                        if !self.patiently(|| remove_if_there(&file.at)).await {
+                        if !self.patiently(|| files::remove(&file.at)).await {
                             return false;
                         }
                         break;
@@ -188,13 +190,6 @@ impl SpoolDoor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             moved => moved,
         }
-    }
-}
-
-fn remove_if_there(file: &Path) -> io::Result<()> {
-    match files::remove(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
     }
 }
 

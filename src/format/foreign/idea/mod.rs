@@ -5,7 +5,7 @@ mod decode;
 mod encode;
 mod networks;
 mod sides;
-mod syntax;
+pub(super) mod syntax;
 pub(super) mod table;
 
 use serde_json::Value;
@@ -28,8 +28,8 @@ impl ForeignFormat for IdeaFormat {
         SubmitCode::BadIdea
     }
 
-    fn is_marked(&self, message: &JsonObject) -> bool {
-        message.contains_key("Format")
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        ["Format", "ID", "DetectTime", "Category"].iter().all(|key| message.contains_key(*key))
     }
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {

@@ -24,7 +24,7 @@ impl ForeignFormat for MispFormat {
         SubmitCode::BadMisp
     }
 
-    fn is_marked(&self, message: &JsonObject) -> bool {
+    fn is_complete(&self, message: &JsonObject) -> bool {
         event_of(message).contains_key("uuid")
     }
 

@@ -31,8 +31,9 @@ impl ForeignFormat for N6Format {
         percent_encoded(text)
     }
 
-    fn is_marked(&self, message: &JsonObject) -> bool {
-        message.contains_key("id")
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        let needed = ["id", "source", "restriction", "confidence", "category", "time"];
+        needed.iter().all(|key| message.contains_key(*key))
     }
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
