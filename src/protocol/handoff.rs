@@ -12,7 +12,8 @@ use crate::policy::{self, NotHandedOff};
 use crate::protocol::context::CoreContext;
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
+    CommandRefused, ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output,
+    Read, StartPosition,
 };
 use crate::protocol::rules::ProtocolRule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
@@ -306,9 +307,9 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, ground: &mut CoreContext) -> Result<(), String> {
+    pub fn remove(&mut self, name: &ConsumerName, ground: &mut CoreContext) -> Result<(), CommandRefused> {
         if ground.ledger.consumers.remove(name).is_none() {
-            return Err(format!("no consumer \"{name}\""));
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
         self.close_named(name, ConsumerClosed::Removed, ground);
         self.failing.remove(name);
@@ -325,9 +326,9 @@ impl ConsumerHandoffs {
         name: &ConsumerName,
         to: StartPosition,
         ground: &mut CoreContext,
-    ) -> Result<(), String> {
+    ) -> Result<(), CommandRefused> {
         if !ground.ledger.consumers.contains_key(name) {
-            return Err(format!("no consumer \"{name}\""));
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
         self.close_named(name, ConsumerClosed::Rewound, ground);
         let (floor, last) = (ground.ends.floor.seq, ground.ends.last.seq);

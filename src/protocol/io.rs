@@ -5,6 +5,8 @@ mod event;
 
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use crate::envelope::{SignedStatement, VerifiedEnvelope};
 use crate::filter::Filter;
 use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
@@ -221,20 +223,26 @@ pub enum DialFailure {
     TurnedAway(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum StoreFailure {
+    #[error("the disk is full")]
     DiskFull,
     /// The store is closing.
+    #[error("the node is stopping")]
     Stopping,
 }
 
-impl std::fmt::Display for StoreFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::DiskFull => "the disk is full",
-            Self::Stopping => "the node is stopping",
-        })
-    }
+/// Why a command of the operator's was not carried out. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandRefused {
+    #[error("no peer \"{0}\"")]
+    UnknownPeer(PublisherName),
+    #[error("no consumer \"{0}\"")]
+    UnknownConsumer(ConsumerName),
+    #[error("nothing of {0} waits for a decision")]
+    NothingWaits(PublisherName),
+    #[error("nothing was changed: {0}")]
+    NotStored(StoreFailure),
 }
 
 /// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once its changes are durable.
@@ -409,7 +417,7 @@ pub enum Output {
     // --- operator ---
     CommandDone {
         ticket: Ticket,
-        result: Result<(), String>,
+        result: Result<(), CommandRefused>,
     },
     /// Something happened that the log and the counters should know.
     Event(Event),

@@ -22,11 +22,12 @@ use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
-use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
+use crate::protocol::obstacle::{ObstacleReason, Obstacles};
 use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
 use crate::protocol::rules::ProtocolRule;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
 use crate::record::{Note, Owed, OwedEntries, RetryCondition};
+use crate::status::FeedSide;
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,

@@ -18,8 +18,8 @@ use crate::protocol::context::{CoreConfig, CoreContext};
 use crate::protocol::handoff::ConsumerHandoffs;
 use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, RivalComparison, SeenQuestion, Verdict};
 use crate::protocol::io::{
-    ConsumerClosed, CoreCommand, EnvelopeOutcome, Event, Input, JournalReader, LossCause, Output, Read,
-    RewindTo, Role, StoreFailure, StreamId, Submitted, Ticket,
+    CommandRefused, ConsumerClosed, CoreCommand, EnvelopeOutcome, Event, Input, JournalReader, LossCause,
+    Output, Read, RewindTo, Role, StoreFailure, StreamId, Submitted, Ticket,
 };
 use crate::protocol::link::PeerSession;
 use crate::protocol::rules::ProtocolRule;
@@ -302,7 +302,7 @@ impl Node {
                 self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
             }
             for ticket in batch.commands {
-                let result = Err(format!("nothing was changed: {failure}"));
+                let result = Err(CommandRefused::NotStored(failure));
                 self.ground.emit(Output::CommandDone { ticket, result });
             }
         }
@@ -402,7 +402,7 @@ impl Node {
             }
             CoreCommand::Decide { ticket, publisher, key, release } => {
                 match self.decide_revoked(&publisher, key, release) {
-                    0 => (ticket, Err(format!("nothing of {publisher} waits for a decision"))),
+                    0 => (ticket, Err(CommandRefused::NothingWaits(publisher))),
                     _ => (ticket, Ok(())),
                 }
             }
@@ -414,8 +414,8 @@ impl Node {
         }
     }
 
-    fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), String> {
-        let link = self.links.get_mut(peer).ok_or_else(|| format!("no peer {peer}"))?;
+    fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), CommandRefused> {
+        let link = self.links.get_mut(peer).ok_or_else(|| CommandRefused::UnknownPeer(peer.clone()))?;
         link.subscribe_again(Some(to), false, &mut self.ground);
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::marker::{HandedFile, HandedMark};
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
+use crate::door::SpoolTarget;
 use crate::files;
 use crate::local::counters::ConsumerCounters;
 use crate::local::submit::spool::SpoolDir;
@@ -26,13 +27,13 @@ pub(crate) struct SpoolReceiver {
 
 impl SpoolReceiver {
     pub fn new(
-        spool: SpoolDir,
+        target: &SpoolTarget,
         suffix: &'static str,
-        queue_max: u64,
         handed: HandedFile,
         counters: Arc<ConsumerCounters>,
     ) -> Self {
-        Self { spool, suffix, queue_max, handed, counters }
+        let spool = SpoolDir { dir: target.dir.clone() };
+        Self { spool, suffix, queue_max: target.queue_max, handed, counters }
     }
 
     /// Returns how many more files the directory takes.

@@ -11,8 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::door::SubmitDoor;
+use super::door::{SubmitDoor, SubmitOpener};
 use super::submission::SubmissionOutcome;
+use super::tcp::Listening;
+use crate::door::SpoolSource;
 use crate::files;
 use crate::format::SubmitError;
 use crate::limits::{DOOR_RETRY_MS, LINE_BYTES_MAX};
@@ -25,7 +27,7 @@ const CLAIMS_MAX: usize = 64;
 
 /// A directory with `temp`, `incoming` and `errors`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolDir {
+pub(crate) struct SpoolDir {
     pub dir: PathBuf,
 }
 
@@ -44,7 +46,7 @@ impl SpoolDir {
 }
 
 /// One `[[submit]]` from a spool.
-pub struct SpoolDoor {
+struct SpoolDoor {
     spool: SpoolDir,
     door: Arc<SubmitDoor>,
     /// Begins the name of each claimed file: others claim under names of their own.
@@ -60,14 +62,22 @@ struct ClaimedFile {
     message: Bytes,
 }
 
-impl SpoolDoor {
-    pub fn new(spool: SpoolDir, door: Arc<SubmitDoor>) -> Self {
-        let claim = format!("intelmesh.{}.", door.name);
-        Self { spool, door, claim, gone: CancellationToken::new() }
+impl SubmitOpener for SpoolSource {
+    fn shown(&self) -> String {
+        self.dir.display().to_string()
     }
 
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, _: Option<&Arc<Listening>>) {
+        let claim = format!("intelmesh.{}.", door.name);
+        let gone = CancellationToken::new();
+        let spool = SpoolDir { dir: self.dir };
+        door.tasks.spawn(SpoolDoor { spool, door: door.clone(), claim, gone }.run());
+    }
+}
+
+impl SpoolDoor {
     /// Takes files until the node stops.
-    pub async fn run(self) {
+    async fn run(self) {
         let this = Arc::new(self);
         let stopping = this.door.stopping.clone();
         let mut left_over = true;

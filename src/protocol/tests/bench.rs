@@ -12,7 +12,9 @@ use crate::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
 use crate::policy::{Peer, Tlp, TrustList};
-use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
+use crate::protocol::io::{
+    CommandRefused, ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket,
+};
 use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
@@ -75,7 +77,7 @@ pub struct Told {
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
     /// The answers that the operator got.
-    pub done: Vec<(Ticket, Result<(), String>)>,
+    pub done: Vec<(Ticket, Result<(), CommandRefused>)>,
     /// The generation under which each connection began.
     pub began: Vec<u64>,
     pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
@@ -394,9 +396,8 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let cloned =
-            |reason: &ObstacleReason| matches!(reason, ObstacleReason::Fault { code: FaultCode::Cloned, .. });
-        self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
+        let fault = self.node.view().peers[0].status.fault.clone();
+        fault.is_some_and(|fault| fault.kind == PeerFaultKind::Cloned)
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {

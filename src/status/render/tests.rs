@@ -65,7 +65,7 @@ fn snapshot() -> Snapshot {
         disk: Some(DiskStatus { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
         consumers: vec![ConsumerStatus {
-            name: Some("soc".into()),
+            name: "soc".into(),
             position: 17,
             connected: true,
             ..ConsumerStatus::default()
