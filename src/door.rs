@@ -9,9 +9,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::filter::Filter;
+use crate::format::foreign::{BodyFormat, default_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
-use crate::format::{DeliveryForm, DoorDefaults, HandOff, MultipleValues, StripRule};
+use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
@@ -65,7 +67,7 @@ impl DoorSettings {
         });
         submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
-            ConsumerTarget::IntelmqTcp(_) => None,
+            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) => None,
         }))
     }
 }
@@ -83,7 +85,17 @@ impl SubmitSettings {
     /// Returns the effects of this door on each line, as changes to `plain`. A key that is not given has the default of
     /// the kind of door.
     pub fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
-        let plain = if self.from == SubmitSource::Socket { plain } else { plain.at_intelmq() };
+        let intelmq = EventFormat::intelmq();
+        let plain = match &self.from {
+            SubmitSource::Socket => plain,
+            // A message of another system is carried as it came.
+            SubmitSource::Spool(spool) if spool.format != intelmq => DoorDefaults {
+                ids: IdScheme::Body,
+                messages: MessageRule { format: Some(spool.format.clone()), convert: false },
+                ..plain
+            },
+            _ => plain.at_intelmq(),
+        };
         let adds = self.adds.clone();
         DoorDefaults {
             tlp: adds.tlp,
@@ -94,6 +106,7 @@ impl SubmitSettings {
             republish: adds.republish,
             seal: adds.seal,
             multiple_values: adds.multiple_values,
+            messages: MessageRule { convert: adds.convert, ..plain.messages },
             ..plain
         }
     }
@@ -106,6 +119,8 @@ pub enum SubmitSource {
     Socket,
     IntelmqTcp(TcpSource),
     IntelmqRedis(RedisQueue),
+    /// A directory as Warden's filer uses it.
+    Spool(SpoolSource),
 }
 
 impl SubmitSource {
@@ -115,8 +130,16 @@ impl SubmitSource {
             Self::Socket => "socket",
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis(_) => "intelmq-redis",
+            Self::Spool(_) => "spool",
         }
     }
+}
+
+/// A directory with messages of one format in `incoming`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolSource {
+    pub dir: PathBuf,
+    pub format: EventFormat,
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.
@@ -158,6 +181,8 @@ pub struct DoorAdds {
     /// Everything is sealed to its recipients.
     pub seal: bool,
     pub multiple_values: MultipleValues,
+    /// Messages of other formats become IntelMQ events before they are signed.
+    pub convert: bool,
 }
 
 /// `[[consumer]]`: accepted events are handed to the pipeline.
@@ -189,18 +214,32 @@ impl ConsumerSettings {
     }
 
     /// Returns the form of events that leave here, with IntelMQ's own list of fields.
-    pub fn hand_off(&self) -> IntelmqHandOff {
+    pub fn hand_off(&self, publisher: &PublisherName) -> IntelmqHandOff {
         let form = &self.form;
         // A bot that finds an element without `__type` in its queue never gets past it.
         let with_type = form.with_type || matches!(self.to, ConsumerTarget::IntelmqRedis { .. });
+        let spool = match &self.to {
+            ConsumerTarget::Spool(target) => Some(target),
+            _ => None,
+        };
         IntelmqHandOff {
-            hand_off: HandOff { form: form.form, with_type },
+            hand_off: HandOff { form: form.form, format: self.format(), with_type },
+            node: spool.map(|target| target.node.clone().unwrap_or_else(|| default_node_name(publisher))),
             annotate: form.annotate,
             strict: form.strict,
             sender_feed: form.sender_feed,
             relation_fields: form.relation_fields.clone(),
             ..IntelmqHandOff::default()
         }
+    }
+}
+
+impl ConsumerSettings {
+    /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
+    /// another format.
+    pub fn format(&self) -> Option<BodyFormat> {
+        let spool = matches!(self.to, ConsumerTarget::Spool(_)).then_some(BodyFormat::Idea);
+        self.form.format.or(spool)
     }
 }
 
@@ -213,6 +252,7 @@ pub enum ConsumerTarget {
         queue: RedisQueue,
         queue_max: u64,
     },
+    Spool(SpoolTarget),
 }
 
 impl ConsumerTarget {
@@ -221,8 +261,18 @@ impl ConsumerTarget {
         match self {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis { .. } => "intelmq-redis",
+            Self::Spool(_) => "spool",
         }
     }
+}
+
+/// Writes files for Warden's filer, and waits while `incoming` has `queue_max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolTarget {
+    pub dir: PathBuf,
+    pub queue_max: u64,
+    /// The name of this node in messages of IDEA; made from its name if it is missing.
+    pub node: Option<String>,
 }
 
 /// We are the output: connects to IntelMQ's TCP collector.
@@ -238,6 +288,8 @@ pub struct TcpTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerForm {
     pub form: DeliveryForm,
+    /// Bodies of another format are converted to this one.
+    pub format: Option<BodyFormat>,
     pub with_type: bool,
     /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
     pub annotate: bool,

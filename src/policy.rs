@@ -416,6 +416,11 @@ fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool
     filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
+/// Applies the filter of a reader of this node.
+fn admitted_to_reader(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
+    filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path).for_reader()))
+}
+
 /// Returns why the filter of a peer had no answer, so that the caller can count it.
 pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()

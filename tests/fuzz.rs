@@ -184,7 +184,7 @@ fn lines_at_in_sock() {
         check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         let mut out = Vec::new();
         for form in [DeliveryForm::Iep04, DeliveryForm::Plain, DeliveryForm::Ail] {
-            HandOff { form, with_type: true }
+            HandOff { form, with_type: true, format: None }
                 .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
         }
     });

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{health_code, label, rewind_place, seconds, whole};
+use self::values::{body_format, health_code, label, rewind_place, seconds, whole};
 use crate::control::RewindPlace;
+use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
@@ -237,6 +238,9 @@ pub struct TailArgs {
     /// One aligned line for each event, for people
     #[arg(long, conflicts_with = "form")]
     pub pretty: bool,
+    /// Convert bodies of other formats to this one: intelmq, idea or n6
+    #[arg(long, value_name = "FORMAT", value_parser = body_format)]
+    pub format: Option<BodyFormat>,
     /// Also print events that this node published
     #[arg(long)]
     pub own: bool,

@@ -7,7 +7,7 @@ mod odds;
 mod submit;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::filters::FileLists;
@@ -30,12 +30,14 @@ const SUBMIT_SHARED: &[&str] = &[
     "seal",
     "multiple_values",
     "multiple_values_max",
+    "convert",
 ];
 /// Keys that a `[[consumer]]` of any kind may have.
 const CONSUMER_SHARED: &[&str] = &[
     "name",
     "to",
     "form",
+    "format",
     "type",
     "annotate",
     "strict",
@@ -182,6 +184,21 @@ impl DoorReading<'_> {
         let (url, url_line) = url?;
         Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
+}
+
+/// Returns the directory of a spool.
+fn spool_dir(
+    reading: &DoorReading<'_>,
+    at: &DoorSection<'_, '_>,
+    report: &mut ConfigReport,
+) -> Option<PathBuf> {
+    if !at.value.has("dir") {
+        let hint = "dir = \"/var/spool/warden\": the directory with temp, incoming and errors";
+        report.missing(at.line, "dir", hint);
+    }
+    at.value.choice("dir", "the name of a directory", report, |text| {
+        (!text.is_empty()).then(|| reading.dir.join(text))
+    })
 }
 
 fn positive(

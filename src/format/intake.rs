@@ -2,9 +2,14 @@
 //! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
 //! caller asks whether an id was seen.
 
+use uuid::Uuid;
+
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
 use super::explode;
+use super::foreign::{
+    DecodedMessage, ForeignFormat, check_fragment, check_message, decode_text, foreign_format,
+};
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
@@ -74,6 +79,8 @@ impl Returned {
 /// # Errors
 /// [`SubmitError`] with one of the contract's codes; nothing was kept.
 pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, SubmitError> {
+    let readable = readable_at(line, door);
+    let line = readable.as_deref().unwrap_or(line);
     if line.len() > LINE_BYTES_MAX {
         return Err(SubmitError::line_too_large());
     }
@@ -107,6 +114,12 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
     }
 }
 
+/// Returns the text of a line for a strict reader, if the door's format has texts that such a reader refuses.
+fn readable_at(line: &[u8], door: &DoorDefaults) -> Option<Vec<u8>> {
+    let format = foreign_format(door.messages.format.as_ref()?.as_str())?;
+    Some(format.readable(std::str::from_utf8(line).ok()?).into_owned().into_bytes())
+}
+
 fn check_depth(scan: &JsonScan<'_>) -> Result<(), JsonError> {
     match scan.depth > JSON_DEPTH_MAX {
         true => Err(JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }),
@@ -119,14 +132,16 @@ fn read_event(
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
+    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
+    let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
+    if let Some(format) = foreign {
+        if door.messages.convert {
+            return converted(meta, decode_text(format, scan.text)?, door);
+        }
+        named_by(format, scan.text, &mut meta, door);
+    }
     let removed = RemovedParts::find(scan, &door.strip)?;
-    let of: Option<EventId> = match &removed.uuid {
-        Some(uuid) => Some(uuid.parse().map_err(|_| {
-            // If it cannot be an id, it was never seen.
-            SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
-        })?),
-        None => None,
-    };
+    let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
         return Ok(ParsedSubmission::Returned(Returned {
             id: id.clone(),
@@ -173,10 +188,80 @@ fn read_event(
         LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: false };
     let label = EventLabel::of(&draft.meta, &payload, door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
+    foreign.map_or(Ok(()), |format| check_foreign(format, scan.text, door))?;
     Ok(match of {
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
+}
+
+/// Returns the id under which an event was handed off before.
+fn handed_before(uuid: Option<&str>) -> Result<Option<EventId>, SubmitError> {
+    let Some(uuid) = uuid else { return Ok(None) };
+    // If it cannot be an id, it was never seen.
+    let unseen = |_| SubmitError::not_seen(&uuid.chars().take(120).collect::<String>());
+    uuid.parse().map(Some).map_err(unseen)
+}
+
+/// Takes the id and the links of a message into the meta of its envelope, if the door knows its format.
+fn named_by(format: &dyn ForeignFormat, text: &str, meta: &mut EventMeta, door: &DoorDefaults) {
+    let Some(Ok(decoded)) = door.messages.format.as_ref().map(|_| decode_text(format, text)) else { return };
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
+    let links = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
+    meta.links.extend(links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+}
+
+/// Checks a body of another format that is carried. A door that knows the format refuses fragments too.
+fn check_foreign(format: &dyn ForeignFormat, text: &str, door: &DoorDefaults) -> Result<(), SubmitError> {
+    match door.messages.format {
+        Some(_) => check_message(format, text),
+        None => check_fragment(format, text),
+    }
+}
+
+/// Returns the events of a message that the door converts. Each is read as one that came in IntelMQ's format.
+fn converted(
+    meta: EventMeta,
+    decoded: DecodedMessage,
+    door: &DoorDefaults,
+) -> Result<ParsedSubmission, SubmitError> {
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    let single = decoded.events.len() == 1;
+    let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
+    let mut drafts = Vec::with_capacity(decoded.events.len());
+    for event in decoded.events {
+        let mut meta = EventMeta { format: Some(EventFormat::intelmq()), ..meta.clone() };
+        meta.current = if single { message.clone() } else { event.uuid.map(own) };
+        meta.links
+            .extend(event.links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+        let label = event.label.into_iter().chain(decoded.label.clone()).reduce(EventLabel::stricter);
+        let text = serde_json::Value::Object(event.payload).to_string();
+        let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
+        let of_message =
+            DoorDefaults { tlp: label.as_ref().map(|label| label.tlp).max(door.tlp), ..door.clone() };
+        // The label says itself which text could not be read.
+        let draft = match read_event(meta, &scan, &of_message) {
+            Ok(ParsedSubmission::New(draft)) => draft,
+            Err(fault) if fault.code == SubmitCode::BadTlp => {
+                return Err(label.map_or(fault, |label| label.goes_to_nobody()));
+            }
+            Err(fault) => return Err(fault),
+            Ok(other) => return Ok(other),
+        };
+        drafts.push(*draft);
+    }
+    if single && let Some(draft) = drafts.pop() {
+        return Ok(ParsedSubmission::New(Box::new(draft)));
+    }
+    let Some(first) = drafts.first() else {
+        return Err(SubmitError::new(SubmitCode::Empty, "the message has no event"));
+    };
+    let strictest = drafts.iter().map(|draft| &draft.label).max_by_key(|label| label.tlp);
+    let label = strictest.unwrap_or(&first.label).clone();
+    let meta = EventMeta { current: message, ..meta };
+    let whole = CoreDraft { meta, label, ..first.clone() };
+    Ok(ParsedSubmission::Exploded(Box::new(ExplodedEvent::of_message(whole, drafts)?)))
 }
 
 /// Takes the lists of `whole` apart.

@@ -5,12 +5,14 @@ use std::sync::LazyLock;
 
 use super::{
     DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, positive, separator,
+    spool_dir,
 };
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlSection};
-use crate::door::{ConsumerForm, ConsumerSettings, ConsumerTarget, DoorLine, TcpTarget};
+use crate::door::{ConsumerForm, ConsumerSettings, ConsumerTarget, DoorLine, SpoolTarget, TcpTarget};
 use crate::format::DeliveryForm;
+use crate::format::foreign::{BodyFormat, is_node_name};
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
 use crate::protocol::io::StartPosition;
 
@@ -28,6 +30,18 @@ pub(super) const KINDS: &[DoorKind<ConsumerTarget>] = &[
             let queue = reading.redis_queue(at, report);
             let queue_max = positive(&at.value, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
             Some(ConsumerTarget::IntelmqRedis { queue: queue?, queue_max })
+        },
+    },
+    DoorKind {
+        word: "spool",
+        keys: &["dir", "queue_max", "node"],
+        read: |reading, at, report| {
+            let dir = spool_dir(reading, at, report);
+            let queue_max = positive(&at.value, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
+            let wanted = "a name like \"org.example.mesh\"";
+            let node =
+                at.value.choice("node", wanted, report, |text| is_node_name(text).then(|| text.to_owned()));
+            Some(ConsumerTarget::Spool(SpoolTarget { dir: dir?, queue_max, node }))
         },
     },
 ];
@@ -59,12 +73,15 @@ impl DoorReading<'_> {
     fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> ConsumerForm {
         let wanted = "\"plain\", \"iep04\" or \"ail\"";
         let form = table.choice("form", wanted, report, DeliveryForm::parse);
+        let wanted = "\"intelmq\", \"idea\" or \"n6\"";
+        let format = table.choice("format", wanted, report, BodyFormat::parse);
         let wanted = "\"replace\" or \"keep\"";
         let sender_feed = table.choice("sender_feed", wanted, report, SenderFeed::parse);
         let harmonization = self.harmonization(table, report);
         let annotate = table.flag("annotate", report).unwrap_or(true);
         ConsumerForm {
             form: form.unwrap_or(DeliveryForm::Plain),
+            format,
             sender_feed: sender_feed.unwrap_or_default(),
             with_type: table.flag("type", report).unwrap_or(false),
             strict: table.flag("strict", report).unwrap_or(false),

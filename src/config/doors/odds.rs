@@ -54,6 +54,7 @@ fn share(one: &SubmitSource, other: &SubmitSource) -> bool {
     match (one, other) {
         (SubmitSource::IntelmqTcp(one), SubmitSource::IntelmqTcp(other)) => collide(one.listen, other.listen),
         (SubmitSource::IntelmqRedis(one), SubmitSource::IntelmqRedis(other)) => is_same_queue(one, other),
+        (SubmitSource::Spool(one), SubmitSource::Spool(other)) => one.dir == other.dir,
         _ => false,
     }
 }
@@ -72,6 +73,7 @@ fn returns(out: &ConsumerTarget, back: &SubmitSource) -> bool {
         (ConsumerTarget::IntelmqRedis { queue: out, .. }, SubmitSource::IntelmqRedis(back)) => {
             is_same_queue(out, back)
         }
+        (ConsumerTarget::Spool(out), SubmitSource::Spool(back)) => out.dir == back.dir,
         _ => false,
     }
 }

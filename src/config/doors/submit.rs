@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator};
+use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator, spool_dir};
 use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlSection, checked};
-use crate::door::{DoorAdds, SubmitSettings, SubmitSource, TcpSource};
+use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
@@ -27,6 +28,21 @@ pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
         word: "intelmq-redis",
         keys: REDIS_KEYS,
         read: |reading, at, report| reading.redis_queue(at, report).map(SubmitSource::IntelmqRedis),
+    },
+    DoorKind {
+        word: "spool",
+        keys: &["dir", "format"],
+        read: |reading, at, report| {
+            let dir = spool_dir(reading, at, report);
+            let wanted = "\"intelmq\", \"idea\", \"n6\" or \"misp\"";
+            let known = ["intelmq", "idea", "n6", "misp"];
+            let parse = |text: &str| EventFormat::parse(text).filter(|_| known.contains(&text));
+            let format = match at.value.has("format") {
+                true => at.value.choice("format", wanted, report, parse),
+                false => EventFormat::parse("idea"),
+            };
+            Some(SubmitSource::Spool(SpoolSource { dir: dir?, format: format? }))
+        },
     },
     DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },
 ];
@@ -127,6 +143,9 @@ fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
         republish: table.flag("republish", report).unwrap_or(false),
         seal: table.flag("seal", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),
+        convert: table
+            .choice("convert", "\"intelmq\"", report, |text| (text == "intelmq").then_some(()))
+            .is_some(),
     }
 }
 

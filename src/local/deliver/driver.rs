@@ -22,7 +22,6 @@ use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::socket::ToConsumer;
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::envelope::Body;
-use crate::format::intelmq::WrittenEvent;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::ConsumerTable;
 use crate::local::counters::ConsumerCounters;
@@ -128,10 +127,8 @@ enum Then {
 
 /// The outcome of making a line.
 enum PendingWrite {
-    Line {
-        line: Vec<u8>,
-        adapted: bool,
-    },
+    /// Each with whether it was adapted. A carried message may become several.
+    Lines(Vec<(Vec<u8>, bool)>),
     SetAside(Box<AsideRecord>),
     /// There is nothing in it for us.
     Nothing,
@@ -350,7 +347,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
         let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
-        let count = work.run.iter().take_while(|made| has(made)).count();
+        // Only the last line of an entry has its mark.
+        let count = work.run.iter().rposition(has).map_or(0, |last| last + 1);
         work.run.drain(..count).next_back().and_then(|made| made.mark)
     }
 
@@ -379,10 +377,15 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 return;
             }
             match self.write(&entry) {
-                PendingWrite::Line { line, adapted } => {
-                    bytes += line.len();
+                PendingWrite::Lines(lines) => {
                     let expires = entry.envelope.core().expires;
-                    work.run.push(PreparedLine { mark: Some(mark), line, adapted, expires });
+                    let last = lines.len();
+                    for (at, (line, adapted)) in lines.into_iter().enumerate() {
+                        bytes += line.len();
+                        // The position passes when the receiver has all of them.
+                        let mark = (at + 1 == last).then_some(mark);
+                        work.run.push(PreparedLine { mark, line, adapted, expires });
+                    }
                 }
                 PendingWrite::SetAside(record) => {
                     work.then = Some(Then::SetAside(mark, record));
@@ -419,22 +422,18 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     }
 
     fn write(&self, entry: &Entry) -> PendingWrite {
-        let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
+        let aside = |code: &str, why: String| PendingWrite::SetAside(Box::new(self.record(entry, code, why)));
         if let OutgoingLine::Closed(fault) = &outgoing {
-            return PendingWrite::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
+            return aside("cannot_open", fault.to_string());
         }
-        let adapted = match self.form.write(entry, &outgoing, &mut line) {
-            Ok(WrittenEvent::Nothing) => return PendingWrite::Nothing,
-            Ok(WrittenEvent::AsItIs) => false,
-            Ok(WrittenEvent::Adapted(_)) => true,
-            Err(why) => {
-                return PendingWrite::SetAside(Box::new(self.record(entry, why.code(), why.to_string())));
-            }
-        };
-        match self.receiver.unfit(&line) {
-            None => PendingWrite::Line { line, adapted },
-            Some(why) => PendingWrite::SetAside(Box::new(self.record(entry, "separator", why))),
+        match self.form.write(entry, &outgoing) {
+            Err(why) => aside(why.code(), why.to_string()),
+            Ok(lines) if lines.is_empty() => PendingWrite::Nothing,
+            Ok(lines) => match lines.iter().find_map(|(line, _)| self.receiver.unfit(line)) {
+                None => PendingWrite::Lines(lines),
+                Some(why) => aside("separator", why),
+            },
         }
     }
 

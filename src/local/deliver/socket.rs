@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
+use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;
@@ -233,9 +233,13 @@ impl ConsumerConnection {
             let outgoing = self.opening.open_all(&entries).await;
             let mut done = None;
             for (entry, outgoing) in entries.iter().zip(&outgoing) {
-                if self.hand_off.write_line(&carried(entry, outgoing), &mut bytes) {
-                    bytes.push(b'\n');
-                    self.handed(|handed| handed.push(entry.seq));
+                let lines = self.hand_off.write_lines(&carried(entry, outgoing), &mut bytes);
+                let lines = lines.unwrap_or_else(|fault| {
+                    bytes.extend_from_slice(&not_converted(entry, &fault));
+                    0
+                });
+                if lines > 0 {
+                    self.handed(|handed| handed.push(entry.seq, lines as u64));
                     done = None;
                 } else {
                     done = self.handed(|handed| handed.pass(entry.seq));

@@ -8,6 +8,7 @@ use super::ConsumerHandle;
 use super::start::{DriverParts, drive};
 use crate::door::{ConsumerSettings, ConsumerTarget, DoorSettings, RedisQueue, SubmitSettings, SubmitSource};
 use crate::format::DoorDefaults;
+use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
 use crate::local::counters::ConsumerCounters;
 use crate::local::dead_letter::file::DeadLetter;
@@ -15,6 +16,7 @@ use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedFile;
 use crate::local::deliver::redis::QueueReceiver;
 use crate::local::deliver::redis::destination::DestinationQueue;
+use crate::local::deliver::spool::SpoolReceiver;
 use crate::local::deliver::target::DeliveryTarget;
 use crate::local::deliver::tcp::TcpReceiver;
 use crate::local::redis::QueuePlace;
@@ -112,7 +114,7 @@ pub(super) fn plan(
             name: door.name.to_string(),
             state: ConsumerState::at(door.to.word(), &to.shown, (shared.behind.now)().wall),
             request: door.request(),
-            form: ReceiverForm::new(door.hand_off(), door.form.harmonization.clone())?,
+            form: ReceiverForm::new(door.hand_off(&plain.publisher), door.form.harmonization.clone())?,
             aside: aside(&door.name)?,
             to,
         }))
@@ -138,6 +140,7 @@ fn source(door: &SubmitSettings) -> Option<Result<Box<dyn SubmitOpener>, LocalEr
     Some(match &door.from {
         SubmitSource::Socket => return None,
         SubmitSource::IntelmqTcp(source) => Ok(Box::new(source.clone())),
+        SubmitSource::Spool(source) => Ok(Box::new(source.clone())),
         SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
     })
 }
@@ -148,11 +151,19 @@ fn target(
     node: &PublisherName,
     shared: &DoorContext,
 ) -> Result<TargetOpener, LocalError> {
+    let handed = || {
+        let dir = shared.behind.state.join("handed");
+        HandedFile::open(&dir, door.name.as_str()).map_err(|error| LocalError::Io { file: dir, error })
+    };
     Ok(match door.to.clone() {
+        ConsumerTarget::Spool(target) => {
+            let (handed, suffix) = (handed()?, door.format().map_or("json", BodyFormat::as_str));
+            TargetOpener::new(target.dir.display().to_string(), move |counters| {
+                SpoolReceiver::new(&target, suffix, handed, counters)
+            })
+        }
         ConsumerTarget::IntelmqTcp(target) => {
-            let dir = shared.behind.state.join("handed");
-            let handed = HandedFile::open(&dir, door.name.as_str())
-                .map_err(|error| LocalError::Io { file: dir, error })?;
+            let handed = handed()?;
             TargetOpener::new(target.connect.clone(), |counters| TcpReceiver::new(target, handed, counters))
         }
         ConsumerTarget::IntelmqRedis { queue, queue_max } => {

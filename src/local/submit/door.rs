@@ -59,7 +59,7 @@ impl SubmitDoor {
         self.settle(line, outcome, gone).await
     }
 
-    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
+    pub(super) async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
         let prepared = self.submitter.prepare(vec![SocketLine::of(line)]).await?.pop()?;
         Some(self.submitter.submit(prepared).await.outcome().await)
     }
@@ -110,7 +110,7 @@ impl SubmitDoor {
         self.set_aside(record, gone).await
     }
 
-    fn record(&self, error: &SubmitError) -> AsideRecord {
+    pub(super) fn record(&self, error: &SubmitError) -> AsideRecord {
         let at = self.submitter.now().wall;
         let mut record = AsideRecord::new(at, &self.name, error.code.as_str(), &error.message);
         record.hint = error.hint.map(str::to_owned);
@@ -129,7 +129,7 @@ impl SubmitDoor {
         true
     }
 
-    async fn pause(&self, gone: &CancellationToken) -> Option<()> {
+    pub(super) async fn pause(&self, gone: &CancellationToken) -> Option<()> {
         tokio::select! {
             biased;
             () = gone.cancelled() => None,

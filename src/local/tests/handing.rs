@@ -95,6 +95,10 @@ struct Handing {
 
 impl Handing {
     fn start(script: Script, strict: bool) -> Self {
+        Self::start_as(script, IntelmqHandOff { strict, ..IntelmqHandOff::default() })
+    }
+
+    fn start_as(script: Script, hand_off: IntelmqHandOff) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (sender, inputs) = mpsc::channel(64);
         let behind = behind(sender);
@@ -104,7 +108,6 @@ impl Handing {
         let (consumers, steady) = (Arc::<ConsumerTable>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
         let counters = Arc::new(ConsumerCounters::new("soc", ConsumerState::default(), each_later));
-        let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
         let request = ConsumerRequest {
             name: Some(ConsumerName::parse("soc").unwrap()),
             from: None,
@@ -207,6 +210,35 @@ fn a_receiver_without_room_is_asked_again_and_what_expires_meanwhile_is_passed_o
             .map(|(seq, line)| line.contains(&format!("\"extra.seq\":{seq}")))
             .collect();
         assert_eq!((seqs, handed.len()), (vec![true; 3], 3), "{handed:?}");
+        handing.stopping.cancel();
+    });
+}
+
+/// The connection breaks behind the first of its three lines.
+#[test]
+fn message_of_several_events_passes_with_its_last() {
+    run(async {
+        let format = Some(crate::format::foreign::BodyFormat::Intelmq);
+        let hand_off = crate::format::HandOff { format, ..IntelmqHandOff::default().hand_off };
+        let script = Script { takes: [Some(2), None, Some(1)].into(), ..Script::default() };
+        let mut handing = Handing::start_as(script, IntelmqHandOff { hand_off, ..IntelmqHandOff::default() });
+        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        let message = r#"{"meta":{"format":"idea"},"payload":{"Format":"IDEA0","ID":"a","Category":["Test"],
+            "DetectTime":"2026-01-01T00:00:00Z","Source":[{"IP4":["192.0.2.1","192.0.2.2","192.0.2.3"]}]}}"#;
+        let undecodable = r#"{"meta":{"format":"n6"},"payload":{"no":"id"}}"#;
+        let message = message.replace('\n', " ");
+        handing.hand_off(vec![entry(1), entry_of(2, &message), entry_of(3, undecodable), entry(4)]);
+        assert_eq!(handing.acked().await, 1, "one of three is none");
+        assert_eq!(handing.acked().await, 2);
+        while handing.acked().await < 4 {}
+        let handed = handing.script.lock().unwrap().handed.clone();
+        let parts: Vec<bool> = ["1/3", "2/3", "3/3"]
+            .iter()
+            .zip(&handed[1..])
+            .map(|(part, line)| line.contains(&format!("\"extra.intelmesh.part\":\"{part}\"")))
+            .collect();
+        assert_eq!((parts, handed.len()), (vec![true; 3], 5), "{handed:?}");
+        assert_eq!(handing.set_aside(), 1, "what cannot be decoded blocks nothing");
         handing.stopping.cancel();
     });
 }
