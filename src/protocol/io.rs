@@ -9,10 +9,10 @@ use crate::envelope::{SignedStatement, VerifiedEnvelope};
 use crate::filter::Filter;
 use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
 use crate::policy::{ConsumerTerms, TrustList};
-use crate::protocol::intake::ToVerify;
+use crate::protocol::intake::{Rejection, ToVerify};
 use crate::record::{BrokenEntry, ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
-use crate::wire::{Mark, VerdictCode, WireFrame};
+use crate::wire::{Mark, WireFrame};
 
 pub use event::{EnvelopeOutcome, Event, LossCause};
 
@@ -123,7 +123,7 @@ pub enum Input {
     /// The results of the workers, in the order asked (`intake::inspect`).
     Verified {
         ticket: Ticket,
-        results: Vec<Result<VerifiedEnvelope, VerdictCode>>,
+        results: Vec<Result<VerifiedEnvelope, Rejection>>,
     },
     /// The newest of the marks asked about that agrees with this journal.
     MarksChecked {

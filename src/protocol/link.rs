@@ -19,7 +19,7 @@ use crate::protocol::bucket::TokenBucket;
 use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
+use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
 use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
@@ -53,7 +53,7 @@ pub struct PeerSession {
     came: BTreeSet<u64>,
     wishes: SubscribeOptions,
     looks: Looks,
-    rates: Rates,
+    pub(super) rates: Rates,
     pub facts: SessionFacts,
     pub tally: SessionCounters,
 }

@@ -3,28 +3,29 @@
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
 mod ancestors;
+mod arrivals;
 mod earlier;
 mod losses;
 pub(super) mod statements;
-mod verdicts;
+mod submissions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::{CoreDigest, EventKey, PublisherName};
-use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
-use crate::policy::{self, TrustList};
+use crate::limits::RECONNECT_FIRST_MS;
+use crate::policy::TrustList;
 use crate::protocol::context::{CoreConfig, CoreContext};
 use crate::protocol::handoff::ConsumerHandoffs;
-use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, RivalComparison, SeenQuestion, Verdict};
+use crate::protocol::intake::SeenQuestion;
 use crate::protocol::io::{
-    ConsumerClosed, CoreCommand, EnvelopeOutcome, Event, Input, JournalReader, LossCause, Output, Read,
-    RewindTo, Role, StoreFailure, StreamId, Submitted, Ticket,
+    ConsumerClosed, CoreCommand, Event, Input, JournalReader, LossCause, Output, Read, RewindTo, Role,
+    StoreFailure, StreamId, Submitted, Ticket,
 };
 use crate::protocol::link::PeerSession;
 use crate::protocol::rules::ProtocolRule;
 use crate::protocol::steady::ClockChange;
-use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, Note};
+use crate::record::{Entry, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick};
 use crate::wire::{FaultCode, VerdictCode, WireFrame};
 
@@ -174,10 +175,10 @@ impl Node {
             }
             Input::Entries { reader, read } => self.on_entries(reader, read),
             Input::Broken(broken) => self.on_broken(broken),
-            Input::Fetched { ticket, entry } => {
-                let entry = self.on_recalled(ticket, entry);
-                self.on_fetched(ticket, entry);
-            }
+            Input::Fetched { ticket, entry } => match self.ground.intake.comparing.remove(&ticket) {
+                Some(comparison) => self.compared(comparison, entry.map(|entry| entry.envelope.clone())),
+                None => self.on_recalled(ticket, entry),
+            },
             Input::Verified { ticket, results } => self.on_verified(ticket, results),
             Input::MarksChecked { ticket, agrees } => {
                 for link in self.links.values_mut() {

@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::intake::{EnvelopeOffer, Verdict};
+use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;
 use crate::protocol::rules::ProtocolRule;
@@ -241,8 +241,8 @@ impl FeedReceiver {
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
     pub fn offered(&mut self, offer: EnvelopeOffer, ground: &mut CoreContext) {
         let now = ground.tick();
-        let Some(pending) = self.pending.find(offer.seq) else { return };
-        let EnvelopeOffer { peer, seq, key, digest, publisher, .. } = offer;
+        let EnvelopeOffer { entry: FeedEntry { peer, seq, .. }, key, digest, publisher, .. } = offer;
+        let Some(pending) = self.pending.find(seq) else { return };
         ground.intake.wait(key, digest, &peer, seq);
         let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {

@@ -26,7 +26,6 @@ use crate::store::memory_disk::{DiskNeglects, MemoryDisk};
 use crate::store::seen::SeenChecks;
 use crate::store::seen::memory::MemorySeen;
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::VerdictCode;
 
 /// Simulated time begins here: 20 minutes after midnight.
 pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
@@ -97,7 +96,7 @@ type Checked = (Bytes, Vec<[u8; 32]>);
 /// The results of workers, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
 pub struct SimWorkers {
-    found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
+    found: HashMap<Checked, Result<VerifiedEnvelope, intake::Rejection>>,
 }
 
 impl SimWorkers {
@@ -105,7 +104,7 @@ impl SimWorkers {
         &mut self,
         envelope: UnverifiedEnvelope,
         candidates: Vec<ed25519_dalek::VerifyingKey>,
-    ) -> Result<VerifiedEnvelope, VerdictCode> {
+    ) -> Result<VerifiedEnvelope, intake::Rejection> {
         let name =
             (envelope.envelope().bytes().clone(), candidates.iter().map(|key| key.to_bytes()).collect());
         self.found.entry(name).or_insert_with(|| intake::inspect(envelope, &candidates)).clone()

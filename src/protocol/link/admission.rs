@@ -140,7 +140,7 @@ impl PeerSession {
     }
 
     /// The older stream answers: two processes run with this key. The newer is refused.
-    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) {
         let probed = |arriving: &ArrivingFeed| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
@@ -153,7 +153,6 @@ impl PeerSession {
             self.close(stream, Some(FaultCode::Cloned.into()), ground);
             self.contact.feed_backoff.refused(ground.tick());
         }
-        Ok(())
     }
 
     /// Admits the stream that waited for a probe if the older streams are gone.

@@ -10,7 +10,7 @@ use crate::policy::{Rate, Receive};
 const OWING_RATE: Rate = Rate { per_second: 200 };
 
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(in crate::protocol) struct Rates {
     all: Option<TokenBucket>,
     pub statements: Option<TokenBucket>,
     pub by_publisher: PublisherRates,
@@ -52,6 +52,11 @@ impl Rates {
             _ => false,
         };
         costs && self.wait_ms(now) > 0
+    }
+
+    /// An arrival has its verdict: its bytes are no longer in hand.
+    pub fn put_down(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_sub(bytes);
     }
 
     pub fn wait_ms(&mut self, now: Tick) -> u64 {

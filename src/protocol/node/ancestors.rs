@@ -56,9 +56,9 @@ impl Node {
         self.ground.emit(Output::Fetch { ticket, id });
     }
 
-    /// Answers a fetch that was made here; anything else is handed back.
-    pub(super) fn on_recalled(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
-        let Some(mut lineage) = self.recalls.reading.remove(&ticket) else { return entry };
+    /// Answers a fetch that was made here.
+    pub(super) fn on_recalled(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) {
+        let Some(mut lineage) = self.recalls.reading.remove(&ticket) else { return };
         let parent = entry.as_ref().and_then(|entry| entry.envelope.core().parent.clone());
         lineage.entries.extend(entry);
         let met = |id: &EventId| lineage.entries.iter().any(|entry| entry.envelope.id() == id);
@@ -70,6 +70,5 @@ impl Node {
                 self.ground.emit(Output::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
             }
         }
-        None
     }
 }

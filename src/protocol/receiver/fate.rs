@@ -2,12 +2,14 @@
 //! fate.
 
 use super::*;
+use crate::policy::NotReceived;
+use crate::protocol::intake::{Deferral, Rejection, Retry};
 use crate::record::{RejectedPlace, RetryCondition};
 
 impl FeedReceiver {
     /// Applies the fate of `key`, entry `seq`, whether it came in order, as an answer, or by another peer. If the peer
     /// has another entry there by now, nothing is said of that one.
-    pub fn conclude(
+    pub fn settle(
         &mut self,
         peer: &PublisherName,
         (seq, key): (u64, EventKey),
@@ -29,12 +31,6 @@ impl FeedReceiver {
             None => return,
         };
         match verdict {
-            Verdict::Deferred { code, key, digest, publisher, retry_at } => {
-                self.report_verdict(seq, *code);
-                let (key, digest, publisher) = (*key, *digest, publisher.clone());
-                let owed = Owed { seq, key, digest, publisher, reason: *code, retry_at: *retry_at };
-                return self.defer(peer, before, owed, tally, rates, ground);
-            }
             // Counted once it is stored.
             Verdict::Accepted => {}
             // If it is read again, it was counted before.
@@ -43,14 +39,23 @@ impl FeedReceiver {
                 tally.refused += 1;
                 self.report.refused += 1;
             }
-            Verdict::Rejected { code, detail } => {
-                *tally.rejected.entry(*code).or_default() += 1;
+            Verdict::Rejected { why, detail } => {
+                let (code, retry) = why.into();
+                self.report_verdict(seq, code);
+                if let Retry::Later(Deferral { digest, publisher, until }) = retry {
+                    let (digest, publisher, retry_at) = (*digest, publisher.clone(), *until);
+                    let owed = Owed { seq, key, digest, publisher, reason: code, retry_at };
+                    return self.defer(peer, before, owed, tally, rates, ground);
+                }
+                *tally.rejected.entry(code).or_default() += 1;
                 self.report.rejected += 1;
-                self.report_verdict(seq, *code);
-                ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
-                if code.is_curable() {
+                if let Rejection::NotReceived(NotReceived::FilterFailed(failure)) = why {
+                    tally.failing.note(failure.clone(), ground.now.wall);
+                }
+                ground.tell(Event::NotTaken { peer: peer.clone(), seq, code, detail: detail.clone() });
+                if retry == Retry::AfterChange {
                     let cure = RetryCondition::Trust(ground.trust.digest());
-                    let place = RejectedPlace { reason: *code, publisher: None, before, cure };
+                    let place = RejectedPlace { reason: code, publisher: None, before, cure };
                     self.reject(peer, place, ground);
                 }
             }

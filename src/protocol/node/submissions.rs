@@ -1,0 +1,75 @@
+//! Answers the doors: an event that is signed here, or that says it was handed to the pipeline before. Envelopes of
+//! peers are not handled here.
+
+use ed25519_dalek::VerifyingKey;
+
+use crate::envelope::{Envelope, VerifiedEnvelope};
+use crate::identity::{CoreDigest, EventKey, HopPath};
+use crate::limits::CLOCK_JUMP_MS;
+use crate::policy::KeyFault;
+use crate::protocol::intake::{RivalComparison, SeenQuestion};
+use crate::protocol::io::{Output, Submitted, Ticket};
+use crate::protocol::node::{Node, Stopping};
+use crate::protocol::rules::ProtocolRule;
+use crate::record::NewCarrier;
+
+impl Node {
+    pub(super) fn on_submit(&mut self, ticket: Ticket, question: SeenQuestion) {
+        let outcome = match (self.stopping, self.stalled_until) {
+            (Stopping::No, None) => return self.ground.intake.ask(question),
+            (Stopping::No, Some(_)) => Submitted::DiskFull,
+            _ => Submitted::Stopping,
+        };
+        self.ground.emit(Output::Submitted { ticket, outcome });
+    }
+
+    pub(super) fn on_known_submission(
+        &mut self,
+        ticket: Ticket,
+        envelope: VerifiedEnvelope,
+        held: Option<CoreDigest>,
+    ) {
+        let core = envelope.envelope().clone();
+        match held {
+            None if let Some(outcome) = self.undeliverable(&core) => {
+                self.ground.emit(Output::Submitted { ticket, outcome });
+            }
+            None => {
+                let (path, arrived) = (HopPath::default(), self.ground.steady());
+                self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived }, None);
+                self.ground.appender.answer_submission(ticket, false);
+                self.now_held(core);
+            }
+            Some(held) if held == core.digest() => self.answer_duplicate(ticket, core.key()),
+            Some(_) => self.compare(RivalComparison::Submission { ticket, envelope }),
+        }
+    }
+
+    /// Returns why every peer would reject this new event of ours for good, if this node knows it: an id is a promise.
+    fn undeliverable(&self, envelope: &Envelope) -> Option<Submitted> {
+        let created = envelope.core().created;
+        let wall = self.ground.now.wall;
+        // It may have been signed just before the clock was put right.
+        let apart = created.since_ms(wall).max(wall.since_ms(created));
+        if self.ground.clock.is_off() || apart > CLOCK_JUMP_MS {
+            return Some(Submitted::ClockOff);
+        }
+        let trust = &self.ground.trust;
+        let is_ours = |key: &VerifyingKey| trust.standing(envelope.publisher(), key, created).is_some();
+        let is_stale = match trust.keys_of(envelope.publisher(), envelope.key_id(), created) {
+            Ok(keys) => !keys.iter().any(is_ours),
+            // After a revocation there is no newer key: every peer holds back envelopes that are published then.
+            Err(fault) => !matches!(fault, KeyFault::Revoked(_)),
+        };
+        is_stale.then_some(Submitted::KeysStale)
+    }
+
+    /// `duplicate` is said only once the first one is durable too.
+    pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
+        let waits =
+            self.ground.on(ProtocolRule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
+        if !waits {
+            self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Duplicate });
+        }
+    }
+}
