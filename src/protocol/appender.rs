@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
-use crate::protocol::io::{ConsumerId, Output, StreamId, Ticket};
+use crate::protocol::io::{ConsumerId, Output, StoreOutput, StreamId, Ticket};
 use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
@@ -160,7 +160,7 @@ impl Appender {
         self.outstanding.push_back(batch);
         self.urgent = false;
         self.lazy_since = None;
-        Some(Output::Append { ticket, records })
+        Some(Output::Store(StoreOutput::Append { ticket, records }))
     }
 
     /// When `flush` should be asked again, if nothing else happens.

@@ -13,7 +13,7 @@ use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
-use crate::protocol::io::{Event, Output, StreamId, Ticket};
+use crate::protocol::io::{Event, Output, StreamId, Ticket, TransportOutput};
 use crate::protocol::node::statements::StatementSpread;
 use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::protocol::steady::SteadyClock;
@@ -141,8 +141,8 @@ impl CoreContext {
         Ticket(self.outbox.tickets)
     }
 
-    pub fn emit(&mut self, output: Output) {
-        self.outbox.outputs.push_back(output);
+    pub fn emit(&mut self, output: impl Into<Output>) {
+        self.outbox.outputs.push_back(output.into());
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -241,10 +241,10 @@ impl FeedPipe {
 
     pub fn send(&mut self, frame: WireFrame, ground: &mut CoreContext) {
         let frame = ground.config.dialect.spoken(frame);
-        // Exactly what `Sent` will report.
-        self.queued += encoded_len(&frame);
+        let bytes = encoded_len(&frame);
+        self.queued += bytes;
         self.last_sent = ground.tick();
-        ground.emit(Output::Send { stream: self.stream, frame });
+        ground.emit(TransportOutput::Send { stream: self.stream, frame, bytes });
     }
 
     /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.

@@ -12,7 +12,8 @@ use crate::policy::{self, NotHandedOff};
 use crate::protocol::context::CoreContext;
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
+    ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause, Read,
+    StartPosition, StoreQuestion,
 };
 use crate::protocol::rules::ProtocolRule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
@@ -89,7 +90,7 @@ impl ConsumerHandoffs {
                 return;
             }
             if !ground.ledger.consumers.contains_key(name) && ground.ledger.consumers.len() >= CONSUMERS_MAX {
-                ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::TooMany });
+                ground.emit(DoorOutput::ConsumerClosed { consumer: id, why: ConsumerClosed::TooMany });
                 return;
             }
         }
@@ -128,7 +129,7 @@ impl ConsumerHandoffs {
         if let Some(position) = &known
             && request.from.is_some()
         {
-            ground.emit(Output::FromIgnored { consumer: id, position: position.seq });
+            ground.emit(DoorOutput::FromIgnored { consumer: id, position: position.seq });
         }
         if let Some(name) = &request.name
             && known.is_none_or(|position| position.own != request.own)
@@ -138,7 +139,7 @@ impl ConsumerHandoffs {
         let position = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name));
         let generation = position.map_or(0, |position| position.generation);
         if request.name.is_some() {
-            ground.emit(Output::ConsumerBegan { consumer: id, generation });
+            ground.emit(DoorOutput::ConsumerBegan { consumer: id, generation });
         }
         let handoff = ConsumerHandoff {
             request,
@@ -188,7 +189,7 @@ impl ConsumerHandoffs {
             handoff.finishing = true;
             ground.appender.close_consumer(id);
         } else {
-            ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::Synced });
+            ground.emit(DoorOutput::ConsumerClosed { consumer: id, why: ConsumerClosed::Synced });
         }
     }
 
@@ -243,7 +244,7 @@ impl ConsumerHandoffs {
         } else {
             self.tally.handed += entries.len() as u64;
             handoff.ready = false;
-            ground.emit(Output::HandOff { consumer: id, entries });
+            ground.emit(DoorOutput::HandOff { consumer: id, entries });
         }
     }
 
@@ -254,13 +255,17 @@ impl ConsumerHandoffs {
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
                 handoff.reading = true;
                 let reader = JournalReader::Consumer(*id);
-                ground.emit(Output::Read { reader, after_seq: handoff.scanned, bytes_max: READ_BYTES });
+                ground.emit(StoreQuestion::Read {
+                    reader,
+                    after_seq: handoff.scanned,
+                    bytes_max: READ_BYTES,
+                });
             }
         }
         let now = ground.tick();
         self.waiting.retain(|(id, _, until)| {
             if now >= *until {
-                ground.emit(Output::ConsumerClosed { consumer: *id, why: ConsumerClosed::Busy });
+                ground.emit(DoorOutput::ConsumerClosed { consumer: *id, why: ConsumerClosed::Busy });
             }
             now < *until
         });
@@ -275,7 +280,7 @@ impl ConsumerHandoffs {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
         for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
-            ground.emit(Output::ConsumerClosed { consumer: id, why });
+            ground.emit(DoorOutput::ConsumerClosed { consumer: id, why });
         }
     }
 
@@ -286,7 +291,7 @@ impl ConsumerHandoffs {
             self.open.iter().filter(|(_, handoff)| !handoff.is_placed(ground)).map(|(id, _)| *id).collect();
         for consumer in unplaced {
             self.open.remove(&consumer);
-            ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Rewound });
+            ground.emit(DoorOutput::ConsumerClosed { consumer, why: ConsumerClosed::Rewound });
         }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
@@ -350,7 +355,7 @@ impl ConsumerHandoffs {
         self.waiting.retain(|(_, request, _)| !named(request));
         for consumer in open.into_iter().chain(waiting) {
             self.holds.remove(&consumer);
-            ground.emit(Output::ConsumerClosed { consumer, why });
+            ground.emit(DoorOutput::ConsumerClosed { consumer, why });
         }
     }
 

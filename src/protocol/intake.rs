@@ -16,7 +16,7 @@ mod batch;
 mod in_flight;
 pub mod inspect;
 mod judge;
-mod reject;
+pub mod reject;
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -31,29 +31,7 @@ use crate::time::Timestamp;
 
 pub use batch::{Intake, RivalComparison, SeenQuestion};
 pub use inspect::{ToVerify, inspect};
-pub use reject::{Deferral, Rejection, Retry};
-
-/// The fate of an entry of a feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Accepted,
-    /// Held already.
-    Refused,
-    /// Not taken; `detail` is for the log.
-    Rejected {
-        why: Rejection,
-        detail: String,
-    },
-    /// The sender no longer has it.
-    Missing,
-}
-
-impl Verdict {
-    /// Is it owed from now on?
-    pub fn is_deferred(&self) -> bool {
-        matches!(self, Self::Rejected { why, .. } if matches!(why.into(), (_, Retry::Later(_))))
-    }
-}
+pub use reject::{Deferral, Rejection, Retry, Verdict};
 
 /// An entry of a peer's feed, as it came.
 #[derive(Clone, Debug)]

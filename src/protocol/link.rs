@@ -20,7 +20,7 @@ use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
-use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
+use crate::protocol::io::{DialFailure, Event, Role, StreamId, Ticket, TransportOutput};
 use crate::protocol::node::statements::STATEMENT_RATE;
 use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
 use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
@@ -185,13 +185,13 @@ impl PeerSession {
         let mut pipe = FeedPipe::new(stream, ground);
         self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
-            ground.emit(Output::CloseFeed { stream });
+            ground.emit(TransportOutput::CloseFeed { stream });
             return;
         }
         match role {
             Role::Receiver => {
                 if self.receiver.is_some() {
-                    ground.emit(Output::CloseFeed { stream });
+                    ground.emit(TransportOutput::CloseFeed { stream });
                     return;
                 }
                 self.wishes.may_look = self.looks.are_allowed(ground.tick());
@@ -265,9 +265,9 @@ impl PeerSession {
         self.forget(stream, ground);
         if let Some(FeedFault { code, detail }) = fault {
             let frame = ground.config.dialect.spoken(WireFrame::Fault { code: code.into(), detail });
-            ground.emit(Output::Send { stream, frame });
+            ground.emit(TransportOutput::send(stream, frame));
         }
-        ground.emit(Output::CloseFeed { stream });
+        ground.emit(TransportOutput::CloseFeed { stream });
     }
 
     /// Closes the receiving end, so that the next SUBSCRIBE begins anew.
@@ -387,7 +387,7 @@ impl PeerSession {
             && receiver.reads(&self.peer.name, ground)
         {
             self.rates.unread = false;
-            ground.emit(Output::Resume { stream });
+            ground.emit(TransportOutput::Resume { stream });
         }
     }
 
@@ -433,7 +433,7 @@ impl PeerSession {
         if !silent.is_empty() && self.receiver.is_none() && self.sender.is_none() {
             // The connection may be half open: dial a new one rather than trust it.
             self.facts.silent_since = Some(ground.now.wall.minus_ms(ago));
-            ground.emit(Output::Disconnect { peer: self.peer.name.clone() });
+            ground.emit(TransportOutput::Disconnect { peer: self.peer.name.clone() });
         }
     }
 

@@ -5,6 +5,7 @@
 mod ancestors;
 mod arrivals;
 mod earlier;
+mod inputs;
 mod losses;
 pub(super) mod statements;
 mod submissions;
@@ -17,10 +18,9 @@ use crate::limits::RECONNECT_FIRST_MS;
 use crate::policy::TrustList;
 use crate::protocol::context::{CoreConfig, CoreContext};
 use crate::protocol::handoff::ConsumerHandoffs;
-use crate::protocol::intake::SeenQuestion;
 use crate::protocol::io::{
-    ConsumerClosed, CoreCommand, Event, Input, JournalReader, LossCause, Output, Read, RewindTo, Role,
-    StoreFailure, StreamId, Submitted, Ticket,
+    ConsumerClosed, CoreCommand, DoorOutput, Event, Input, JournalReader, LossCause, Output, Read, RewindTo,
+    Role, StoreFailure, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportOutput,
 };
 use crate::protocol::link::PeerSession;
 use crate::protocol::rules::ProtocolRule;
@@ -88,9 +88,9 @@ impl Node {
         node
     }
 
-    pub fn handle_input(&mut self, input: Input, now: Now) {
+    pub fn handle_input(&mut self, input: impl Into<Input>, now: Now) {
         self.set_now(now);
-        self.on_input(input);
+        self.on_input(input.into());
         self.pump();
     }
 
@@ -140,77 +140,6 @@ impl Node {
         }
     }
 
-    fn on_input(&mut self, input: Input) {
-        match input {
-            Input::Connected { peer, address } => {
-                self.with_link(&peer, |link, ground| link.on_connected(address, ground))
-            }
-            Input::Disconnected { peer, cause } => {
-                self.with_link(&peer, |link, ground| link.on_disconnected(cause, ground));
-                self.streams.retain(|_, owner| *owner != peer);
-            }
-            Input::DialFailed { peer, failure } => {
-                self.with_link(&peer, |link, ground| link.on_dial_failed(failure, ground))
-            }
-            Input::FeedOpened { peer, stream, role } => self.on_feed_opened(peer, stream, role),
-            Input::FeedNotOpened { peer, cause } => {
-                self.with_link(&peer, |link, ground| link.on_feed_not_opened(cause, ground));
-            }
-            Input::Frames { stream, frames } => self.on_frames(stream, frames),
-            Input::Sent { stream, bytes } => {
-                if let Some(link) = self.streams.get(&stream).and_then(|peer| self.links.get_mut(peer)) {
-                    link.on_sent(stream, bytes);
-                }
-            }
-            Input::FeedClosed { stream, cause } => {
-                if let Some(peer) = self.streams.remove(&stream) {
-                    self.with_link(&peer, |link, ground| link.on_feed_closed(stream, &cause, ground));
-                }
-            }
-            Input::Stored { ticket, first_seq, ends } => self.on_stored(ticket, first_seq, ends),
-            Input::NotStored { ticket, failure } => self.on_not_stored(ticket, failure),
-            Input::Known { ticket, digests, floor } => {
-                self.ground.heed_floor(floor);
-                self.on_known(ticket, digests);
-            }
-            Input::Entries { reader, read } => self.on_entries(reader, read),
-            Input::Broken(broken) => self.on_broken(broken),
-            Input::Fetched { ticket, entry } => match self.ground.intake.comparing.remove(&ticket) {
-                Some(comparison) => self.compared(comparison, entry.map(|entry| entry.envelope.clone())),
-                None => self.on_recalled(ticket, entry),
-            },
-            Input::Verified { ticket, results } => self.on_verified(ticket, results),
-            Input::MarksChecked { ticket, agrees } => {
-                for link in self.links.values_mut() {
-                    link.on_marks_checked(ticket, agrees, &mut self.ground);
-                }
-            }
-            Input::Retired { ends, missing } => self.on_retired(ends, missing),
-            Input::Submit { ticket, envelope } => {
-                self.on_submit(ticket, SeenQuestion::Submission { ticket, envelope })
-            }
-            Input::SubmitReturned { ticket, id } => {
-                self.on_submit(ticket, SeenQuestion::Returned { ticket, key: id.key() });
-            }
-            Input::Recall { ticket, id } => self.ground.intake.ask(SeenQuestion::Recall { ticket, id }),
-            Input::ConsumerOpened { consumer, request } => {
-                self.handoffs.on_opened(consumer, request, &mut self.ground)
-            }
-            Input::ConsumerOpenedAt { consumer, request, holds } => {
-                self.handoffs.on_opened_at(consumer, request, holds, &mut self.ground);
-            }
-            Input::ConsumerReady { consumer } => self.handoffs.on_ready(consumer, &mut self.ground),
-            Input::ConsumerAcked { consumer, seq } => self.handoffs.on_acked(consumer, seq, &mut self.ground),
-            Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
-            Input::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.ground),
-            Input::AddressesChanged { peer } => self.with_link(&peer, PeerSession::on_addresses_changed),
-            Input::SeenKept { seen_keep_ms } => self.ground.config.seen_keep_ms = seen_keep_ms,
-            Input::Trust(trust) => self.on_trust(trust),
-            Input::OwnStatement(statement) => self.ground.take_statement(statement),
-            Input::Command(command) => self.on_command(command),
-        }
-    }
-
     fn with_link(&mut self, peer: &PublisherName, act: impl FnOnce(&mut PeerSession, &mut CoreContext)) {
         if let Some(link) = self.links.get_mut(peer) {
             act(link, &mut self.ground);
@@ -221,7 +150,7 @@ impl Node {
 
     fn on_feed_opened(&mut self, peer: PublisherName, stream: StreamId, role: Role) {
         if self.stopping != Stopping::No || !self.links.contains_key(&peer) {
-            self.ground.emit(Output::CloseFeed { stream });
+            self.ground.emit(TransportOutput::CloseFeed { stream });
             return;
         }
         // If a stream was closed here, no input reports it.
@@ -276,10 +205,10 @@ impl Node {
         }
         for (ticket, duplicate) in batch.submissions {
             let outcome = if duplicate { Submitted::Duplicate } else { Submitted::Accepted };
-            self.ground.emit(Output::Submitted { ticket, outcome });
+            self.ground.emit(DoorOutput::Submitted { ticket, outcome });
         }
         for consumer in batch.closing {
-            self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Synced });
+            self.ground.emit(DoorOutput::ConsumerClosed { consumer, why: ConsumerClosed::Synced });
         }
         for ticket in batch.commands {
             self.ground.emit(Output::CommandDone { ticket, result: Ok(()) });
@@ -297,10 +226,10 @@ impl Node {
         };
         for batch in std::iter::once(first).chain(self.ground.appender.drop_all()) {
             for (ticket, _) in batch.submissions {
-                self.ground.emit(Output::Submitted { ticket, outcome: outcome.clone() });
+                self.ground.emit(DoorOutput::Submitted { ticket, outcome: outcome.clone() });
             }
             for consumer in batch.closing {
-                self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
+                self.ground.emit(DoorOutput::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
             }
             for ticket in batch.commands {
                 let result = Err(format!("nothing was changed: {failure}"));
@@ -373,7 +302,7 @@ impl Node {
 
     fn cut_off(&mut self, peer: &PublisherName) {
         self.with_link(peer, |link, ground| link.close_all(Some(FaultCode::Paused), ground));
-        self.ground.emit(Output::Disconnect { peer: peer.clone() });
+        self.ground.emit(TransportOutput::Disconnect { peer: peer.clone() });
         self.streams.retain(|_, owner| owner != peer);
     }
 
@@ -461,7 +390,7 @@ impl Node {
     fn ask_outside(&mut self) {
         let (lookup, check) = (self.ground.ticket(), self.ground.ticket());
         if let Some((ticket, keys)) = self.ground.intake.next_lookup(|| lookup) {
-            self.ground.emit(Output::LookUp { ticket, keys });
+            self.ground.emit(StoreQuestion::LookUp { ticket, keys });
         }
         if let Some((ticket, envelopes)) = self.ground.intake.next_checks(|| check) {
             self.ground.emit(Output::Verify { ticket, envelopes });
@@ -477,7 +406,7 @@ impl Node {
         self.next_housekeeping = now.plus_ms(HOUSEKEEPING_MS);
         self.ground.intake.flights.forget_old(now);
         let trusted = self.ground.clock.trusted(self.ground.now);
-        self.ground.emit(Output::Expire { now: trusted });
+        self.ground.emit(StoreOutput::Expire { now: trusted });
         let Some(steady) = trusted else { return };
         if now >= self.next_steady {
             self.next_steady = now.plus_ms(STEADY_EVERY_MS);

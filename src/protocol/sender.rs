@@ -16,7 +16,7 @@ use crate::limits::{
 use crate::policy::{self, Peer, Tlp, WithheldReason};
 use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::io::{JournalReader, Output, Read, Ticket};
+use crate::protocol::io::{JournalReader, Read, StoreQuestion, Ticket, TransportOutput};
 use crate::protocol::rules::ProtocolRule;
 use crate::record::Entry;
 use crate::time::Tick;
@@ -105,7 +105,7 @@ impl FeedSender {
     pub fn read_on(&mut self, ground: &mut CoreContext) {
         self.unread = !ground.on(ProtocolRule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
         if !self.unread {
-            ground.emit(Output::Resume { stream: self.pipe.stream });
+            ground.emit(TransportOutput::Resume { stream: self.pipe.stream });
         }
     }
 
@@ -121,7 +121,7 @@ impl FeedSender {
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
         let ticket = ground.ticket();
         self.phase = SenderPhase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
-        ground.emit(Output::CheckMarks { ticket, marks });
+        ground.emit(StoreQuestion::CheckMarks { ticket, marks });
         Ok(())
     }
 
@@ -278,7 +278,7 @@ impl FeedSender {
     fn read(&mut self, purpose: ReadPurpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
         self.reading = Some(purpose);
         let reader = JournalReader::Feed(self.pipe.stream);
-        ground.emit(Output::Read { reader, after_seq, bytes_max });
+        ground.emit(StoreQuestion::Read { reader, after_seq, bytes_max });
     }
 
     fn send_in_order(

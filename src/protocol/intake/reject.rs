@@ -1,12 +1,33 @@
-//! Why this node does not take an entry of a feed, and one table from each cause to the verdict that the peer gets and
+//! The fate of an entry of a feed; why this node does not take one, and one table from each cause to the verdict that the peer gets and
 //! to what follows for the entry (PROTOCOL.md §6). Checks nothing itself.
 
-use super::Verdict;
 use crate::envelope::{CodecError, Envelope};
 use crate::identity::{CoreDigest, HopPath, PublisherName};
 use crate::policy::NotReceived;
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;
+
+/// The fate of an entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    /// Held already.
+    Refused,
+    /// Not taken; `detail` is for the log.
+    Rejected {
+        why: Rejection,
+        detail: String,
+    },
+    /// The sender no longer has it.
+    Missing,
+}
+
+impl Verdict {
+    /// Is it owed from now on?
+    pub fn is_deferred(&self) -> bool {
+        matches!(self, Self::Rejected { why, .. } if matches!(why.into(), (_, Retry::Later(_))))
+    }
+}
 
 /// Why an entry is not taken. Nothing changes here but what [`Retry`] says, and each is counted and reported once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Reaches a peer: dials, backs off, and asks for its feed. The frames of that feed are handled elsewhere.
 
 use super::*;
+use crate::protocol::io::TransportOutput;
 
 impl PeerSession {
     pub fn on_connected(&mut self, address: String, ground: &mut CoreContext) {
@@ -82,10 +83,10 @@ impl PeerSession {
         }
         if let ContactState::Down { since } = self.contact.state {
             self.contact.state = ContactState::Dialing { since };
-            ground.emit(Output::Dial { peer: self.peer.name.clone() });
+            ground.emit(TransportOutput::Dial { peer: self.peer.name.clone() });
         } else {
             self.contact.opening = true;
-            ground.emit(Output::OpenFeed { peer: self.peer.name.clone() });
+            ground.emit(TransportOutput::OpenFeed { peer: self.peer.name.clone() });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::identity::EventKey;
+use crate::protocol::io::TransportOutput;
 
 /// Entries that came from a peer and its own feed has not reached yet.
 const CAME_MAX: usize = 65_536;
@@ -53,7 +54,7 @@ impl PeerSession {
         match (end, &mut self.sender) {
             (StreamEnd::Feed, _) => self.rates.unread = true,
             (StreamEnd::Serve, Some(sender)) => sender.read_on(ground),
-            (StreamEnd::Serve | StreamEnd::Arriving, _) => ground.emit(Output::Resume { stream }),
+            (StreamEnd::Serve | StreamEnd::Arriving, _) => ground.emit(TransportOutput::Resume { stream }),
         }
     }
 

@@ -5,6 +5,7 @@
 use super::*;
 use crate::identity::EventId;
 use crate::limits::LINEAGE_MAX;
+use crate::protocol::io::{DoorOutput, StoreQuestion};
 
 /// Lineages that are being read.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ impl Node {
         } else if self.held(id.key(), known).is_some() {
             self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
         } else {
-            self.ground.emit(Output::Recalled { ticket, lineage: Vec::new() });
+            self.ground.emit(DoorOutput::Recalled { ticket, lineage: Vec::new() });
         }
     }
 
@@ -53,7 +54,7 @@ impl Node {
     fn read_ancestor(&mut self, lineage: EventLineage, id: EventId) {
         let ticket = self.ground.ticket();
         self.recalls.reading.insert(ticket, lineage);
-        self.ground.emit(Output::Fetch { ticket, id });
+        self.ground.emit(StoreQuestion::Fetch { ticket, id });
     }
 
     /// Answers a fetch that was made here.
@@ -67,7 +68,7 @@ impl Node {
                 self.read_ancestor(lineage, parent);
             }
             _ => {
-                self.ground.emit(Output::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
+                self.ground.emit(DoorOutput::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
             }
         }
     }

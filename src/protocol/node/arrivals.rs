@@ -9,7 +9,7 @@ use crate::protocol::intake::{
     Admitted, Concluded, Decoded, Detour, EnvelopeOffer, Rejection, RivalComparison, SeenQuestion, Unseen,
     Verdict, Verified,
 };
-use crate::protocol::io::{EnvelopeOutcome, Event, Output, Submitted, Ticket};
+use crate::protocol::io::{DoorOutput, EnvelopeOutcome, Event, StoreQuestion, Submitted, Ticket};
 use crate::protocol::link::PeerSession;
 use crate::protocol::node::Node;
 use crate::record::{NewCarrier, Note};
@@ -28,7 +28,7 @@ impl Node {
                 }
                 SeenQuestion::Returned { ticket, key } => match self.held(key, known) {
                     Some(_) => self.answer_duplicate(ticket, key),
-                    None => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Foreign }),
+                    None => self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Foreign }),
                 },
                 SeenQuestion::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
             }
@@ -173,7 +173,7 @@ impl Node {
         }
         let (ticket, id) = (self.ground.ticket(), envelope.id().clone());
         self.ground.intake.comparing.insert(ticket, comparison);
-        self.ground.emit(Output::Fetch { ticket, id });
+        self.ground.emit(StoreQuestion::Fetch { ticket, id });
     }
 
     /// `held` is the journal's envelope under the same identity. It is `None` if retention took it, or if it is broken:
@@ -185,7 +185,7 @@ impl Node {
                 if held.is_none_or(|held| held.core().body.says_the_same(body)) {
                     self.answer_duplicate(ticket, envelope.envelope().key());
                 } else {
-                    self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Conflict });
+                    self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Conflict });
                 }
             }
             RivalComparison::Arrival(arrival) => {

@@ -8,7 +8,7 @@ use crate::identity::{CoreDigest, EventKey, HopPath};
 use crate::limits::CLOCK_JUMP_MS;
 use crate::policy::KeyFault;
 use crate::protocol::intake::{RivalComparison, SeenQuestion};
-use crate::protocol::io::{Output, Submitted, Ticket};
+use crate::protocol::io::{DoorOutput, Submitted, Ticket};
 use crate::protocol::node::{Node, Stopping};
 use crate::protocol::rules::ProtocolRule;
 use crate::record::NewCarrier;
@@ -20,7 +20,7 @@ impl Node {
             (Stopping::No, Some(_)) => Submitted::DiskFull,
             _ => Submitted::Stopping,
         };
-        self.ground.emit(Output::Submitted { ticket, outcome });
+        self.ground.emit(DoorOutput::Submitted { ticket, outcome });
     }
 
     pub(super) fn on_known_submission(
@@ -32,7 +32,7 @@ impl Node {
         let core = envelope.envelope().clone();
         match held {
             None if let Some(outcome) = self.undeliverable(&core) => {
-                self.ground.emit(Output::Submitted { ticket, outcome });
+                self.ground.emit(DoorOutput::Submitted { ticket, outcome });
             }
             None => {
                 let (path, arrived) = (HopPath::default(), self.ground.steady());
@@ -69,7 +69,7 @@ impl Node {
         let waits =
             self.ground.on(ProtocolRule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
         if !waits {
-            self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Duplicate });
+            self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Duplicate });
         }
     }
 }
