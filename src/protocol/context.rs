@@ -1,5 +1,5 @@
-//! The common ground of all links: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule of
-//! the protocol.
+//! What the parts of the core share, in three: what holds while an input is handled, the journal, and what is under way.
+//! Functions take those that they use. Holds no rule of the protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::protocol::appender::Appender;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket, TransportOutput};
-use crate::protocol::node::statements::StatementSpread;
 use crate::protocol::rules::{ProtocolRule, Rules};
+use crate::protocol::statements::StatementSpread;
 use crate::protocol::steady::SteadyClock;
 use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
@@ -63,58 +63,16 @@ impl Default for CoreBounds {
     }
 }
 
+/// What holds while one input is handled: settings, trust and time.
 #[derive(Debug)]
 pub struct CoreContext {
     pub config: CoreConfig,
     pub trust: Arc<TrustList>,
     pub now: Now,
     pub clock: SteadyClock,
-    pub rng: StdRng,
-    /// As it will be once everything queued is written.
-    pub ledger: Ledger,
-    /// As it is on disk.
-    pub durable: Ledger,
-    pub ends: JournalEnds,
-    pub appender: Appender,
-    pub intake: Intake,
-    pub statements: StatementSpread,
-    outbox: CoreOutbox,
-}
-
-/// Outputs to be handed out, and how many questions were numbered.
-#[derive(Debug, Default)]
-struct CoreOutbox {
-    outputs: VecDeque<Output>,
-    tickets: u64,
 }
 
 impl CoreContext {
-    pub fn new(
-        config: CoreConfig,
-        trust: Arc<TrustList>,
-        ledger: Ledger,
-        ends: JournalEnds,
-        now: Now,
-    ) -> Self {
-        let trust = Arc::new((*trust).clone().with_statements(&ledger.statements));
-        let clock = SteadyClock::new(ledger.steady, now);
-        let rng = StdRng::seed_from_u64(config.seed);
-        Self {
-            clock,
-            rng,
-            config,
-            trust,
-            now,
-            durable: ledger.clone(),
-            ledger,
-            ends,
-            appender: Appender::default(),
-            intake: Intake::default(),
-            statements: StatementSpread::default(),
-            outbox: CoreOutbox::default(),
-        }
-    }
-
     pub fn on(&self, rule: ProtocolRule) -> bool {
         self.config.rules.on(rule)
     }
@@ -135,26 +93,27 @@ impl CoreContext {
     pub fn steady(&self) -> Timestamp {
         self.clock.at(self.now)
     }
+}
 
-    pub fn ticket(&mut self) -> Ticket {
-        self.outbox.tickets += 1;
-        Ticket(self.outbox.tickets)
+/// The journal, as the core knows it.
+#[derive(Debug)]
+pub struct CoreDisk {
+    /// As it will be once everything queued is written.
+    pub ledger: Ledger,
+    /// As it is on disk.
+    pub durable: Ledger,
+    pub ends: JournalEnds,
+    pub appender: Appender,
+}
+
+impl CoreDisk {
+    pub fn new(ledger: Ledger, ends: JournalEnds) -> Self {
+        Self { durable: ledger.clone(), ledger, ends, appender: Appender::default() }
     }
 
-    pub fn emit(&mut self, output: impl Into<Output>) {
-        self.outbox.outputs.push_back(output.into());
-    }
-
-    pub fn tell(&mut self, event: Event) {
-        self.outbox.outputs.push_back(Output::Event(event));
-    }
-
-    pub fn next_output(&mut self) -> Option<Output> {
-        self.outbox.outputs.pop_front()
-    }
-
-    pub fn note(&mut self, note: Note) {
-        self.appender.push_note(note, &mut self.ledger, self.now.tick);
+    /// Applies `note`, and queues it for the journal.
+    pub fn note(&mut self, note: Note, now: Tick) {
+        self.appender.push_note(note, &mut self.ledger, now);
     }
 
     /// The store has raised the floor below which nothing is taken: its seen set was made again.
@@ -187,25 +146,96 @@ impl CoreContext {
     }
 
     /// Forgets a release, if there is one: the event is stored, or dropped after all.
-    pub fn forget_release(&mut self, key: EventKey) {
+    pub fn forget_release(&mut self, key: EventKey, now: Tick) {
         if self.is_released(key) {
-            self.note(Note::Released { key, at: None });
+            self.note(Note::Released { key, at: None }, now);
         }
     }
 
-    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark) {
-        self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
+    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark, now: Tick) {
+        self.appender.move_cursor(peer, to, &mut self.ledger, now);
+    }
+}
+
+/// What is under way: outputs to be handed out, and what came and waits for an answer.
+#[derive(Debug)]
+pub struct Traffic {
+    outputs: VecDeque<Output>,
+    /// How many questions were numbered.
+    tickets: u64,
+    pub intake: Intake,
+    pub statements: StatementSpread,
+    /// For jitter.
+    pub rng: StdRng,
+}
+
+impl Traffic {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            tickets: 0,
+            intake: Intake::default(),
+            statements: StatementSpread::default(),
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    pub fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub fn emit(&mut self, output: impl Into<Output>) {
+        self.outputs.push_back(output.into());
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+/// All three, for functions that use all of them.
+#[derive(Debug)]
+pub struct CoreState {
+    pub context: CoreContext,
+    pub disk: CoreDisk,
+    pub traffic: Traffic,
+}
+
+impl CoreState {
+    pub fn new(
+        config: CoreConfig,
+        trust: Arc<TrustList>,
+        ledger: Ledger,
+        ends: JournalEnds,
+        now: Now,
+    ) -> Self {
+        let trust = Arc::new((*trust).clone().with_statements(&ledger.statements));
+        let clock = SteadyClock::new(ledger.steady, now);
+        let traffic = Traffic::new(config.seed);
+        let disk = CoreDisk::new(ledger, ends);
+        Self { context: CoreContext { config, trust, now, clock }, disk, traffic }
+    }
+
+    pub fn note(&mut self, note: Note) {
+        self.disk.note(note, self.context.tick());
+    }
+
+    pub fn forget_release(&mut self, key: EventKey) {
+        self.disk.forget_release(key, self.context.tick());
     }
 
     /// Hands a batch to the store if it is time for one.
     pub fn flush(&mut self) {
-        let ticket = &mut self.outbox.tickets;
-        let next = || {
-            *ticket += 1;
-            Ticket(*ticket)
-        };
-        if let Some(append) = self.appender.flush(&self.ledger, self.config.rules, self.now.tick, next) {
-            self.outbox.outputs.push_back(append);
+        let Self { context, disk, traffic } = self;
+        let rules = context.config.rules;
+        let append = disk.appender.flush(&disk.ledger, rules, context.tick(), || traffic.ticket());
+        if let Some(append) = append {
+            traffic.emit(append);
         }
     }
 }
@@ -223,13 +253,13 @@ pub struct FeedPipe {
 }
 
 impl FeedPipe {
-    pub fn new(stream: StreamId, ground: &CoreContext) -> Self {
-        let room = ground.config.bounds.send_queue_bytes;
+    pub fn new(stream: StreamId, context: &CoreContext) -> Self {
+        let room = context.config.bounds.send_queue_bytes;
         Self {
             stream,
             queued: 0,
             room,
-            last_sent: ground.tick(),
+            last_sent: context.tick(),
             #[cfg(feature = "sim")]
             waiting: None,
         }
@@ -239,32 +269,32 @@ impl FeedPipe {
         self.queued < self.room
     }
 
-    pub fn send(&mut self, frame: WireFrame, ground: &mut CoreContext) {
-        let frame = ground.config.dialect.spoken(frame);
+    pub fn send(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
+        let frame = context.config.dialect.spoken(frame);
         let bytes = encoded_len(&frame);
         self.queued += bytes;
-        self.last_sent = ground.tick();
-        ground.emit(TransportOutput::Send { stream: self.stream, frame, bytes });
+        self.last_sent = context.tick();
+        traffic.emit(TransportOutput::Send { stream: self.stream, frame, bytes });
     }
 
     /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.
-    pub fn subscribe(&mut self, frame: WireFrame, ground: &mut CoreContext) {
+    pub fn subscribe(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
         #[cfg(feature = "sim")]
-        if ground.config.dialect.is_successor() {
+        if context.config.dialect.is_successor() {
             self.waiting = Some(frame);
             return;
         }
-        self.send(frame, ground);
+        self.send(frame, context, traffic);
     }
 
     /// The other side's HELLO has come.
-    pub fn greeted(&mut self, ground: &mut CoreContext) {
+    pub fn greeted(&mut self, context: &CoreContext, traffic: &mut Traffic) {
         #[cfg(feature = "sim")]
         if let Some(frame) = self.waiting.take() {
-            self.send(frame, ground);
+            self.send(frame, context, traffic);
         }
         #[cfg(not(feature = "sim"))]
-        let _ = ground;
+        let _ = (context, traffic);
     }
 
     pub fn left(&mut self, bytes: usize) {

@@ -24,7 +24,7 @@ use ed25519_dalek::VerifyingKey;
 use crate::envelope::{Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, Peer};
-use crate::protocol::context::CoreContext;
+use crate::protocol::context::{CoreContext, CoreDisk, Traffic};
 use crate::protocol::io::StreamId;
 use crate::protocol::rules::ProtocolRule;
 use crate::time::Timestamp;
@@ -118,14 +118,14 @@ impl Decoded {
     }
 
     /// `held` is the digest of what this node holds under its identity.
-    pub fn unseen(self, held: Option<CoreDigest>, ground: &CoreContext) -> Result<Unseen, Box<Concluded>> {
+    pub fn unseen(self, held: Option<CoreDigest>, disk: &CoreDisk) -> Result<Unseen, Box<Concluded>> {
         let envelope = self.envelope();
         let (publisher, key, digest) = (envelope.publisher(), envelope.key(), envelope.digest());
         match held {
             Some(held) if held == digest => {
                 Err(Concluded::new(self.entry, self.envelope.envelope(), Verdict::Refused))
             }
-            Some(_) if judge::is_equivocation(publisher, key, digest, ground) => {
+            Some(_) if judge::is_equivocation(publisher, key, digest, disk) => {
                 Err(self.rejected(Rejection::Equivocation))
             }
             held => Ok(Unseen { decoded: self, is_rival: held.is_some() }),
@@ -147,10 +147,10 @@ pub struct Unseen {
 
 impl Unseen {
     /// Trust and time, before the signature.
-    pub fn trusted(self, ground: &CoreContext) -> Result<Trusted, Box<Concluded>> {
+    pub fn trusted(self, context: &CoreContext, disk: &CoreDisk) -> Result<Trusted, Box<Concluded>> {
         let envelope = self.decoded.envelope();
-        let keys = judge::candidate_keys(envelope, ground);
-        match keys.and_then(|keys| judge::check_time(envelope, ground).map(|()| keys)) {
+        let keys = judge::candidate_keys(envelope, context, disk);
+        match keys.and_then(|keys| judge::check_time(envelope, context, disk).map(|()| keys)) {
             Ok(keys) => Ok(Trusted { unseen: self, keys }),
             Err(why) => Err(self.decoded.rejected(why)),
         }
@@ -177,16 +177,17 @@ impl Trusted {
     pub fn verified(
         self,
         result: Result<VerifiedEnvelope, Rejection>,
-        ground: &CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
     ) -> Result<Verified, Detour> {
         let Self { unseen, keys } = self;
         let unverified = unseen.decoded.envelope();
         let signed = match result {
-            Ok(envelope) => judge::check_signer(&envelope, ground).map(|()| envelope),
-            Err(Rejection::BadSignature) if judge::has_other_keys(unverified, &keys, ground) => {
+            Ok(envelope) => judge::check_signer(&envelope, context, disk).map(|()| envelope),
+            Err(Rejection::BadSignature) if judge::has_other_keys(unverified, &keys, context, disk) => {
                 return Err(Detour::Again(Box::new(unseen)));
             }
-            Err(Rejection::BadSignature) => Err(judge::judge_unsigned(unverified, &keys, ground)),
+            Err(Rejection::BadSignature) => Err(judge::judge_unsigned(unverified, &keys, context)),
             Err(why) => Err(why),
         };
         match signed {
@@ -219,15 +220,16 @@ impl Verified {
         self,
         source: &Peer,
         take_rate: impl FnOnce(&PublisherName) -> Result<(), u64>,
-        ground: &CoreContext,
+        context: &CoreContext,
+        traffic: &Traffic,
     ) -> Result<Admitted, Detour> {
         let envelope = self.envelope.envelope();
         let (key, digest, publisher) = (envelope.key(), envelope.digest(), envelope.publisher());
-        if let Err(why) = policy::receive(envelope.core(), &self.path, ground.trust.own_names(), source) {
+        if let Err(why) = policy::receive(envelope.core(), &self.path, context.trust.own_names(), source) {
             return Err(self.rejected(Rejection::NotReceived(why)).into());
         }
         // Asked again after the signature: another copy may have come meanwhile.
-        match ground.intake.fresh(key).map(|fresh| fresh.digest()) {
+        match traffic.intake.fresh(key).map(|fresh| fresh.digest()) {
             Some(fresh) if fresh == digest => return Err(self.concluded(Verdict::Refused).into()),
             None if !self.is_rival => {}
             _ => return Err(Detour::Rival(Box::new(self))),
@@ -235,7 +237,7 @@ impl Verified {
         if !self.entry.is_answer
             && let Err(wait) = take_rate(publisher)
         {
-            let until = ground.steady().plus_ms(wait);
+            let until = context.steady().plus_ms(wait);
             let deferral = Deferral { digest, publisher: publisher.clone(), until };
             return Err(self.rejected(Rejection::Rate(deferral)).into());
         }
@@ -287,35 +289,37 @@ impl EnvelopeOffer {
         &self,
         held: Option<CoreDigest>,
         source: &Peer,
-        ground: &CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
+        traffic: &Traffic,
     ) -> Result<(), Verdict> {
         let Self { key, digest, publisher, .. } = self;
         match held {
             Some(held) if held == *digest => return Err(Verdict::Refused),
-            Some(_) if judge::is_equivocation(publisher, *key, *digest, ground) => {
+            Some(_) if judge::is_equivocation(publisher, *key, *digest, disk) => {
                 return Err(Rejection::Equivocation.verdict(None));
             }
             Some(_) => return Ok(()),
             None => {}
         }
-        if !ground.trust.publisher(publisher)
-            || (ground.is_own(publisher) && !ground.on(ProtocolRule::OwnTrusted))
+        if !context.trust.publisher(publisher)
+            || (context.is_own(publisher) && !context.on(ProtocolRule::OwnTrusted))
         {
             return Err(Rejection::UnknownPublisher(publisher.clone()).verdict(None));
         }
-        if let Err(why) = policy::receive_offer(publisher, ground.trust.own_names(), source) {
+        if let Err(why) = policy::receive_offer(publisher, context.trust.own_names(), source) {
             return Err(Rejection::NotReceived(why).verdict(None));
         }
         let deferral = |until| Deferral { digest: *digest, publisher: publisher.clone(), until };
-        if ground.trust.is_revoked(publisher) && !ground.is_released(*key) {
-            return Err(Rejection::KeyRevoked(deferral(judge::decided_by(ground))).verdict(None));
+        if context.trust.is_revoked(publisher) && !disk.is_released(*key) {
+            return Err(Rejection::KeyRevoked(deferral(judge::decided_by(context))).verdict(None));
         }
-        let elsewhere = ground.intake.flights.elsewhere(*key, self.entry.stream, ground.tick());
-        if elsewhere && !ground.on(ProtocolRule::HeldNotInFlight) {
+        let elsewhere = traffic.intake.flights.elsewhere(*key, self.entry.stream, context.tick());
+        if elsewhere && !context.on(ProtocolRule::HeldNotInFlight) {
             return Err(Verdict::Refused);
         }
         // By the date that the peer says: nothing else requires the envelope now, and the signed date is judged later.
-        match judge::ahead_until(self.created, ground) {
+        match judge::ahead_until(self.created, context) {
             Some(until) => Err(Rejection::Ahead(deferral(until)).verdict(None)),
             None => Ok(()),
         }

@@ -23,6 +23,7 @@ pub mod receiver;
 pub mod rules;
 pub mod sender;
 pub mod sent;
+pub mod statements;
 pub mod steady;
 #[cfg(feature = "sim")]
 mod successor;

@@ -18,7 +18,7 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
-use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::protocol::context::{CoreContext, CoreDisk, CoreState, FeedPipe, Traffic};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Verdict};
@@ -92,20 +92,20 @@ impl FeedReceiver {
         mut pipe: FeedPipe,
         peer: &PublisherName,
         wishes: &SubscribeOptions,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Self {
-        let now = ground.tick();
-        pipe.send(super::sender::hello(ground), ground);
-        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (ground.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
-            .then(|| cured_below(&state, ground.trust.digest()))
+        let now = core.context.tick();
+        pipe.send(super::sender::hello(&core.context, &core.disk), &core.context, &mut core.traffic);
+        let state = core.disk.ledger.feeds.entry(peer.clone()).or_default().clone();
+        let cured = (core.context.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
+            .then(|| cured_below(&state, core.context.trust.digest()))
             .flatten();
         let from = [wishes.rewind, cured].into_iter().flatten().min();
-        let may_look = from.is_none() && wishes.may_look && ground.on(ProtocolRule::ReadAgain);
-        let look = if may_look { SecondLook::due(&state, ground) } else { None };
+        let may_look = from.is_none() && wishes.may_look && core.context.on(ProtocolRule::ReadAgain);
+        let look = if may_look { SecondLook::due(&state, &core.context) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
-        let window = window(&state, ground);
+        let window = window(&state, &core.context);
         let have_only = from.is_some() || state.log_id.is_none();
         pipe.subscribe(
             WireFrame::Subscribe(Subscribe {
@@ -115,7 +115,8 @@ impl FeedReceiver {
                 window,
                 options: BTreeMap::new(),
             }),
-            ground,
+            &core.context,
+            &mut core.traffic,
         );
         Self {
             pipe,
@@ -156,13 +157,13 @@ impl FeedReceiver {
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<(), FeedFault> {
         if !self.live {
-            return self.on_resume(peer, skip, tally, ground);
+            return self.on_resume(peer, skip, tally, core);
         }
         if skip.to.seq <= self.received.seq {
-            return if ground.on(ProtocolRule::ResumeTold) {
+            return if core.context.on(ProtocolRule::ResumeTold) {
                 Err(self.backwards("SKIP", skip.to))
             } else {
                 Ok(())
@@ -173,7 +174,7 @@ impl FeedReceiver {
             let (dropped, to, from) = (skip.dropped, skip.to.seq, self.received.seq);
             return Err(FeedFault::out_of_turn(format!("{dropped} dropped between {from} and {to}")));
         }
-        self.count_missing(peer, skip.dropped, tally, ground);
+        self.count_missing(peer, skip.dropped, tally, &mut core.traffic);
         if let Some(look) = &mut self.look {
             look.ends_before(skip.to.seq);
         }
@@ -187,11 +188,11 @@ impl FeedReceiver {
         peer: &PublisherName,
         dropped: u64,
         tally: &mut ReceivedTally,
-        ground: &mut CoreContext,
+        traffic: &mut Traffic,
     ) {
         if dropped > 0 {
             tally.missing = tally.missing.saturating_add(dropped);
-            ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
+            traffic.tell(Event::Missing { peer: peer.clone(), count: dropped });
         }
     }
 
@@ -202,15 +203,16 @@ impl FeedReceiver {
         peer: &PublisherName,
         mark: Mark,
         key: EventKey,
-        ground: &CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
     ) -> Result<bool, FeedFault> {
-        let told = ground.on(ProtocolRule::ResumeTold);
-        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
+        let told = context.on(ProtocolRule::ResumeTold);
+        let owed = disk.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
+        let beyond = self.pending.carried() + owed >= context.config.bounds.owed;
         if !self.live {
             return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
         }
-        if beyond && ground.on(ProtocolRule::OwedWindow) {
+        if beyond && context.on(ProtocolRule::OwedWindow) {
             return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
@@ -239,26 +241,26 @@ impl FeedReceiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: EnvelopeOffer, ground: &mut CoreContext) {
-        let now = ground.tick();
+    pub fn offered(&mut self, offer: EnvelopeOffer, core: &mut CoreState) {
+        let now = core.context.tick();
         let EnvelopeOffer { entry: FeedEntry { peer, seq, .. }, key, digest, publisher, .. } = offer;
         let Some(pending) = self.pending.find(seq) else { return };
-        ground.intake.wait(key, digest, &peer, seq);
-        let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
+        core.traffic.intake.wait(key, digest, &peer, seq);
+        let owed = core.disk.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
             // It is read again, and waits for its time.
             pending.fate = EntryFate::Done;
             return;
         }
-        if !ground.on(ProtocolRule::HaveOwed) {
+        if !core.context.on(ProtocolRule::HaveOwed) {
             pending.fate = EntryFate::Done;
-            let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
-            return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
+            let (reason, retry_at) = (VerdictCode::InFlight, core.context.steady().plus_ms(WANT_DELAY_MS));
+            return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, core);
         }
         pending.fate = EntryFate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
-        self.due_at(seq, now.plus_ms(delay), ground);
+        self.due_at(seq, now.plus_ms(delay), &core.context);
     }
 
     /// Moves the cursor past what is done, asks for what is due, and says ACK.
@@ -267,30 +269,30 @@ impl FeedReceiver {
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
         if !self.live || self.is_look_over() {
             return;
         }
-        self.advance(peer, ground);
-        self.ask(peer, tally, rates, ground);
-        self.acknowledge(peer, ground);
+        self.advance(peer, &core.context, &mut core.disk);
+        self.ask(peer, tally, rates, core);
+        self.acknowledge(peer, &core.context, &core.disk, &mut core.traffic);
     }
 
-    fn advance(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
+    fn advance(&mut self, peer: &PublisherName, context: &CoreContext, disk: &mut CoreDisk) {
         let to = self.pending.take_done();
         if self.look.is_some() {
-            self.look_passed(peer, to, ground);
+            self.look_passed(peer, to, context, disk);
         } else if let Some(to) = to {
-            ground.move_cursor(peer, to);
+            disk.move_cursor(peer, to, context.tick());
         }
     }
 
     /// Is there room to read on? Only without the rules that make reading wait for nothing.
-    pub fn reads(&self, peer: &PublisherName, ground: &CoreContext) -> bool {
-        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        (ground.on(ProtocolRule::ReadFree) || self.pipe.has_room())
-            && (ground.on(ProtocolRule::OwedWindow) || owed < ground.config.bounds.owed)
+    pub fn reads(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> bool {
+        let owed = disk.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
+        (context.on(ProtocolRule::ReadFree) || self.pipe.has_room())
+            && (context.on(ProtocolRule::OwedWindow) || owed < context.config.bounds.owed)
     }
 
     /// The next instant at which `pump` has something to do by itself.

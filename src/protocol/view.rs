@@ -114,23 +114,23 @@ impl ConsumerView {
 
 impl Node {
     pub fn view(&self) -> NodeView {
-        let ground = &self.ground;
-        let last = ground.ends.last.seq;
-        let consumers = ground.durable.consumers.iter().map(|(name, position)| ConsumerView {
+        let core = &self.core;
+        let last = core.disk.ends.last.seq;
+        let consumers = core.disk.durable.consumers.iter().map(|(name, position)| ConsumerView {
             name: name.clone(),
             position: position.clone(),
             lag_events: last.saturating_sub(position.seq),
             request: self.handoffs.request(name).cloned(),
             failing: self.handoffs.failing(name),
         });
-        let equivocations = ground.ledger.equivocations.iter();
+        let equivocations = core.disk.ledger.equivocations.iter();
         NodeView {
-            ends: ground.ends,
-            floor: ground.ledger.floor,
-            steady: ground.steady(),
-            clock_off: ground.clock.is_off(),
+            ends: core.disk.ends,
+            floor: core.disk.ledger.floor,
+            steady: core.context.steady(),
+            clock_off: core.context.clock.is_off(),
             disk_full: self.is_stalled(),
-            peers: self.links.values().map(|link| self.peer_view(link, ground.tick())).collect(),
+            peers: self.links.values().map(|link| self.peer_view(link, core.context.tick())).collect(),
             consumers: consumers.collect(),
             handoffs: self.handoffs.tally,
             equivocations: equivocations.map(|(name, known)| (name.clone(), known.len() as u64)).collect(),
@@ -139,19 +139,19 @@ impl Node {
 
     /// Nothing created before it is taken.
     pub fn floor(&self) -> Timestamp {
-        self.ground.ledger.floor.unwrap_or_default()
+        self.core.disk.ledger.floor.unwrap_or_default()
     }
 
     /// How far each feed has got, by peer.
     pub fn feed_states(&self) -> impl Iterator<Item = (&PublisherName, &crate::record::FeedState)> {
-        self.ground.durable.feeds.iter()
+        self.core.disk.durable.feeds.iter()
     }
 
     fn peer_view(&self, link: &PeerSession, now: Tick) -> PeerView {
-        let ground = &self.ground;
+        let core = &self.core;
         let name = &link.peer.name;
-        let state = ground.ledger.feeds.get(name);
-        let cursor = ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
+        let state = core.disk.ledger.feeds.get(name);
+        let cursor = core.disk.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
         let head = link.receiver.as_ref().and_then(|receiver| receiver.head());
         let sent = &link.tally.sent;
         let unacked = link.sender.as_ref().map_or(0, |sender| sender.unacked());

@@ -26,7 +26,7 @@ enum NextStep {
 }
 
 impl PeerSession {
-    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>, ground: &mut CoreContext) {
+    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>, core: &mut CoreState) {
         let mut frames = VecDeque::from(frames);
         // A stream that is not known was closed here before the transport heard of it, or by the frame before.
         while let Some(end) = self.end_of(stream) {
@@ -35,26 +35,28 @@ impl PeerSession {
             {
                 return;
             }
-            let Some(frame) = frames.pop_front() else { return self.read_rest(stream, end, ground) };
-            if end == StreamEnd::Feed && self.rates.holds_up(&frame, ground.tick()) {
+            let Some(frame) = frames.pop_front() else {
+                return self.read_rest(stream, end, &core.context, &mut core.traffic);
+            };
+            if end == StreamEnd::Feed && self.rates.holds_up(&frame, core.context.tick()) {
                 frames.push_front(frame);
                 self.rates.held_up = frames.into();
                 return;
             }
-            match self.on_frame(stream, end, frame, ground) {
+            match self.on_frame(stream, end, frame, core) {
                 Ok(NextStep::GoOn) => {}
                 Ok(NextStep::Hold) => return self.hold(stream, frames.into()),
-                Err(fault) => return self.fail(stream, fault, ground),
+                Err(fault) => return self.fail(stream, fault, core),
             }
         }
     }
 
     /// All frames of one delivery are handled.
-    fn read_rest(&mut self, stream: StreamId, end: StreamEnd, ground: &mut CoreContext) {
+    fn read_rest(&mut self, stream: StreamId, end: StreamEnd, context: &CoreContext, traffic: &mut Traffic) {
         match (end, &mut self.sender) {
             (StreamEnd::Feed, _) => self.rates.unread = true,
-            (StreamEnd::Serve, Some(sender)) => sender.read_on(ground),
-            (StreamEnd::Serve | StreamEnd::Arriving, _) => ground.emit(TransportOutput::Resume { stream }),
+            (StreamEnd::Serve, Some(sender)) => sender.read_on(context, traffic),
+            (StreamEnd::Serve | StreamEnd::Arriving, _) => traffic.emit(TransportOutput::Resume { stream }),
         }
     }
 
@@ -98,21 +100,21 @@ impl PeerSession {
     }
 
     /// The peer broke the protocol, or we cannot go on with it.
-    pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut CoreContext) {
+    pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, core: &mut CoreState) {
         self.facts.last_error = Some(format!("feed closed here: {fault}"));
         if let Some(role) = self.role_of(stream) {
             let reason = ObstacleReason::Fault { code: fault.code, detail: fault.detail.clone() };
-            self.facts.obstacles.met_at_feed(role, reason, FeedSide::Here, ground.now);
+            self.facts.obstacles.met_at_feed(role, reason, FeedSide::Here, core.context.now);
         }
         if matches!(fault.code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
-            self.contact.feed_backoff.refused(ground.tick());
+            self.contact.feed_backoff.refused(core.context.tick());
         } else {
-            self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
+            self.contact.feed_backoff.failed(core.context.now.tick, &mut core.traffic.rng);
         }
         let cause = format!("fault: {fault}");
-        ground.tell(Event::FeedDown { peer: self.peer.name.clone(), stream, cause });
-        self.close(stream, Some(fault), ground);
-        self.admit_if_alone(ground);
+        core.traffic.tell(Event::FeedDown { peer: self.peer.name.clone(), stream, cause });
+        self.close(stream, Some(fault), core);
+        self.admit_if_alone(core);
     }
 
     /// Handles the frames that mean the same on every stream, and passes others to their end.
@@ -121,11 +123,11 @@ impl PeerSession {
         stream: StreamId,
         end: StreamEnd,
         frame: WireFrame,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<NextStep, FeedFault> {
         match frame {
             WireFrame::Hello(hello) => {
-                let is_admitted = self.on_hello(stream, hello, ground)?;
+                let is_admitted = self.on_hello(stream, hello, core)?;
                 return Ok(if is_admitted { NextStep::GoOn } else { NextStep::Hold });
             }
             WireFrame::OtherVersion(greeting) => return Err(Self::no_common_version(&greeting)),
@@ -134,23 +136,23 @@ impl PeerSession {
                 self.facts.last_error = Some(said.trim_end().to_owned());
                 if let Some(role) = self.role_of(stream) {
                     let reason = ObstacleReason::Fault { code: code.handled_as(), detail };
-                    self.facts.obstacles.met_at_feed(role, reason, FeedSide::There, ground.now);
+                    self.facts.obstacles.met_at_feed(role, reason, FeedSide::There, core.context.now);
                 }
                 return Ok(NextStep::GoOn);
             }
             _ => {}
         }
-        self.heard(end, &frame, ground.tick())?;
+        self.heard(end, &frame, core.context.tick())?;
         match (frame, end) {
             (WireFrame::Ping { nonce }, _) => {
                 if let Some(pipe) = self.pipe_of(end) {
-                    pipe.send(WireFrame::Pong { nonce }, ground);
+                    pipe.send(WireFrame::Pong { nonce }, &core.context, &mut core.traffic);
                 }
             }
-            (WireFrame::Pong { nonce }, _) => self.on_pong(nonce, ground),
-            (WireFrame::KeyStatement(statement), _) => self.learn(&statement, ground),
-            (frame, StreamEnd::Serve) => self.on_sender_frame(frame, ground)?,
-            (frame, _) => self.on_receiver_frame(frame, ground)?,
+            (WireFrame::Pong { nonce }, _) => self.on_pong(nonce, core),
+            (WireFrame::KeyStatement(statement), _) => self.learn(&statement, core),
+            (frame, StreamEnd::Serve) => self.on_sender_frame(frame, &core.disk, &mut core.traffic)?,
+            (frame, _) => self.on_receiver_frame(frame, core)?,
         }
         Ok(NextStep::GoOn)
     }
@@ -173,22 +175,22 @@ impl PeerSession {
     }
 
     /// What the sender of a feed says.
-    fn on_receiver_frame(&mut self, frame: WireFrame, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    fn on_receiver_frame(&mut self, frame: WireFrame, core: &mut CoreState) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
-        let now = ground.tick();
+        let now = core.context.tick();
         match frame {
             WireFrame::Skip(skip) => {
                 self.rates.spend_for_skip(now);
-                receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
+                receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, core)?;
                 self.facts.obstacles.feed_runs(Role::Receiver);
             }
-            WireFrame::Carrier(carrier) => self.on_carrier(carrier, false, ground)?,
-            WireFrame::Answer(carrier) => self.on_carrier(carrier, true, ground)?,
-            WireFrame::Have(have) => self.on_have(have, ground)?,
+            WireFrame::Carrier(carrier) => self.on_carrier(carrier, false, core)?,
+            WireFrame::Answer(carrier) => self.on_carrier(carrier, true, core)?,
+            WireFrame::Have(have) => self.on_have(have, &core.context, &core.disk, &mut core.traffic)?,
             WireFrame::Gone { seq } => {
                 if let Some(key) = receiver.take_answer(seq, now) {
-                    ground.intake.landed(key, receiver.pipe.stream, now);
-                    self.settle(seq, key, &Verdict::Missing, ground);
+                    core.traffic.intake.landed(key, receiver.pipe.stream, now);
+                    self.settle(seq, key, &Verdict::Missing, core);
                 }
             }
             WireFrame::Head { seq, stored } => receiver.on_head(seq, stored),
@@ -200,10 +202,15 @@ impl PeerSession {
     }
 
     /// What the receiver of a feed says.
-    fn on_sender_frame(&mut self, frame: WireFrame, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    fn on_sender_frame(
+        &mut self,
+        frame: WireFrame,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
+    ) -> Result<(), FeedFault> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         match frame {
-            WireFrame::Subscribe(subscribe) => sender.on_subscribe(subscribe, ground),
+            WireFrame::Subscribe(subscribe) => sender.on_subscribe(subscribe, disk, traffic),
             WireFrame::Ack(ack) => sender.on_ack(&ack, &mut self.tally.sent),
             WireFrame::Want { seq, key } => sender.on_want(seq, key),
             WireFrame::Mode { publisher, eager } => {
@@ -218,11 +225,11 @@ impl PeerSession {
         &mut self,
         carrier: CarrierFrame,
         is_answer: bool,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope: bytes } = carrier;
-        let (stream, now) = (receiver.pipe.stream, ground.tick());
+        let (stream, now) = (receiver.pipe.stream, core.context.tick());
         let asked = if is_answer { receiver.take_answer(seq, now) } else { None };
         if asked.is_none() {
             self.rates.spend(now);
@@ -240,55 +247,67 @@ impl PeerSession {
         };
         match asked {
             Some(asked) => {
-                ground.intake.landed(asked, stream, now);
-                if asked != key && ground.on(ProtocolRule::WantKey) {
+                core.traffic.intake.landed(asked, stream, now);
+                if asked != key && core.context.on(ProtocolRule::WantKey) {
                     let detail = format!("ANSWER for seq {seq} is another event than the one asked for");
                     return Err(FeedFault::out_of_turn(detail));
                 }
             }
-            None if receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? => {}
+            None if receiver.begin(
+                &self.peer.name,
+                Mark { seq, check },
+                key,
+                &core.context,
+                &core.disk,
+            )? => {}
             None => return Ok(()),
         }
         match decoded.and_then(|decoded| decoded.handed_over_by(&self.peer)) {
             Ok(decoded) => {
-                if !ground.intake.flights.elsewhere(key, stream, now) {
-                    ground.intake.flights.asked(key, &self.peer.name, stream, now);
+                if !core.traffic.intake.flights.elsewhere(key, stream, now) {
+                    core.traffic.intake.flights.asked(key, &self.peer.name, stream, now);
                 }
                 self.rates.in_hand += size;
-                ground.intake.ask(SeenQuestion::Arrival(Box::new(decoded)));
+                core.traffic.intake.ask(SeenQuestion::Arrival(Box::new(decoded)));
             }
-            Err(why) => self.settle(seq, key, &why.verdict(None), ground),
+            Err(why) => self.settle(seq, key, &why.verdict(None), core),
         }
         Ok(())
     }
 
-    fn on_have(&mut self, have: Have, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    fn on_have(
+        &mut self,
+        have: Have,
+        context: &CoreContext,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
+    ) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
-        self.rates.spend(ground.now.tick);
+        self.rates.spend(context.now.tick);
         let Have { seq, check, created, publisher, key, digest } = have;
-        if receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? {
+        if receiver.begin(&self.peer.name, Mark { seq, check }, key, context, disk)? {
             let (peer, stream) = (self.peer.name.clone(), receiver.pipe.stream);
             let entry = FeedEntry { peer, stream, seq, is_answer: false };
             let offer = EnvelopeOffer { entry, key, digest, publisher, created };
-            ground.intake.ask(SeenQuestion::Offer(Box::new(offer)));
+            traffic.intake.ask(SeenQuestion::Offer(Box::new(offer)));
         }
         Ok(())
     }
 
     /// The fate of an entry of this feed is known.
-    pub fn settle(&mut self, seq: u64, key: EventKey, verdict: &Verdict, ground: &mut CoreContext) {
+    pub fn settle(&mut self, seq: u64, key: EventKey, verdict: &Verdict, core: &mut CoreState) {
         let name = &self.peer.name;
         if !verdict.is_deferred() {
-            ground.intake.stop_waiting(key, name, seq);
+            core.traffic.intake.stop_waiting(key, name, seq);
         }
         if let Some(receiver) = &mut self.receiver {
             let (tally, rates) = (&mut self.tally.received, &mut self.rates.by_publisher);
-            receiver.settle(name, (seq, key), verdict, tally, rates, ground);
-        } else if owes(name, seq, key, ground) {
+            receiver.settle(name, (seq, key), verdict, tally, rates, core);
+        } else if owes(name, seq, key, &core.context, &core.disk) {
             if *verdict == Verdict::Refused {
                 self.tally.received.refused += 1;
             }
-            ground.note(Note::Settled { peer: name.clone(), seq });
+            core.note(Note::Settled { peer: name.clone(), seq });
         }
     }
 
@@ -310,7 +329,7 @@ impl PeerSession {
     }
 }
 
-fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &CoreContext) -> bool {
-    let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-    owed.is_some_and(|owed| owed.key == key || !ground.on(ProtocolRule::VerdictKey))
+fn owes(peer: &PublisherName, seq: u64, key: EventKey, context: &CoreContext, disk: &CoreDisk) -> bool {
+    let owed = disk.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
+    owed.is_some_and(|owed| owed.key == key || !context.on(ProtocolRule::VerdictKey))
 }

@@ -110,35 +110,36 @@ impl PublisherRates {
         &mut self,
         publisher: &PublisherName,
         peer: &PublisherName,
-        ground: &CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
     ) -> Result<(), u64> {
         let Some(rate) = self.rate else { return Ok(()) };
-        let (name, now) = (ground.trust.present_name(publisher), ground.tick());
+        let (name, now) = (context.trust.present_name(publisher), context.tick());
         if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(name) {
             self.buckets.clear();
         }
         let bucket = self.buckets.entry(name.clone()).or_insert_with(|| {
             let mut bucket = TokenBucket::new(rate, now);
             // Those that an earlier bucket gave a time.
-            let feed = ground.ledger.feeds.get(peer);
+            let feed = disk.ledger.feeds.get(peer);
             let owed = |name| feed.map_or(0, |feed| feed.owed.count(VerdictCode::Rate, name));
-            bucket.spend(ground.trust.names_of(name).map(owed).sum(), now);
+            bucket.spend(context.trust.names_of(name).map(owed).sum(), now);
             bucket
         });
         if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
     }
 
     /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
-    pub fn reserve(&mut self, publisher: &PublisherName, ground: &CoreContext) {
-        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
-            bucket.spend(1, ground.tick());
+    pub fn reserve(&mut self, publisher: &PublisherName, context: &CoreContext) {
+        if let Some(bucket) = self.buckets.get_mut(context.trust.present_name(publisher)) {
+            bucket.spend(1, context.tick());
         }
     }
 
     /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
-    pub fn give_back(&mut self, publisher: &PublisherName, ground: &CoreContext) {
-        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
-            bucket.give_back(ground.tick());
+    pub fn give_back(&mut self, publisher: &PublisherName, context: &CoreContext) {
+        if let Some(bucket) = self.buckets.get_mut(context.trust.present_name(publisher)) {
+            bucket.give_back(context.tick());
         }
     }
 }

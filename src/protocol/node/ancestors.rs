@@ -31,19 +31,19 @@ impl AncestorFetches {
 impl Node {
     /// The seen set says whether `id` was ever accepted.
     pub(super) fn on_known_recall(&mut self, ticket: Ticket, id: EventId, known: Option<CoreDigest>) {
-        if self.ground.intake.is_being_stored(id.key()) {
+        if self.core.traffic.intake.is_being_stored(id.key()) {
             self.recalls.parked.push((ticket, id));
         } else if self.held(id.key(), known).is_some() {
             self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
         } else {
-            self.ground.emit(DoorOutput::Recalled { ticket, lineage: Vec::new() });
+            self.core.traffic.emit(DoorOutput::Recalled { ticket, lineage: Vec::new() });
         }
     }
 
     /// Reads the events that waited for a batch, when it was stored or was not: each is found or not.
     pub(super) fn recall_parked(&mut self) {
         for (ticket, id) in std::mem::take(&mut self.recalls.parked) {
-            if self.ground.intake.is_being_stored(id.key()) {
+            if self.core.traffic.intake.is_being_stored(id.key()) {
                 self.recalls.parked.push((ticket, id));
             } else {
                 self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
@@ -52,9 +52,9 @@ impl Node {
     }
 
     fn read_ancestor(&mut self, lineage: EventLineage, id: EventId) {
-        let ticket = self.ground.ticket();
+        let ticket = self.core.traffic.ticket();
         self.recalls.reading.insert(ticket, lineage);
-        self.ground.emit(StoreQuestion::Fetch { ticket, id });
+        self.core.traffic.emit(StoreQuestion::Fetch { ticket, id });
     }
 
     /// Answers a fetch that was made here.
@@ -68,7 +68,9 @@ impl Node {
                 self.read_ancestor(lineage, parent);
             }
             _ => {
-                self.ground.emit(DoorOutput::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
+                self.core
+                    .traffic
+                    .emit(DoorOutput::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
             }
         }
     }

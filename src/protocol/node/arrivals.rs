@@ -17,7 +17,7 @@ use crate::record::{NewCarrier, Note};
 impl Node {
     /// The seen set answered.
     pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<CoreDigest>>) {
-        let questions = self.ground.intake.answered(ticket);
+        let questions = self.core.traffic.intake.answered(ticket);
         for (question, known) in questions.into_iter().zip(digests) {
             match question {
                 SeenQuestion::Arrival(decoded) => self.on_known_arrival(*decoded, known),
@@ -28,17 +28,19 @@ impl Node {
                 }
                 SeenQuestion::Returned { ticket, key } => match self.held(key, known) {
                     Some(_) => self.answer_duplicate(ticket, key),
-                    None => self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Foreign }),
+                    None => {
+                        self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Foreign })
+                    }
                 },
                 SeenQuestion::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
             }
         }
-        self.ground.intake.forget_stale();
+        self.core.traffic.intake.forget_stale();
     }
 
     /// Returns the digest that this node holds, or has accepted a moment ago, under `key`.
     pub(super) fn held(&self, key: EventKey, known: Option<CoreDigest>) -> Option<CoreDigest> {
-        self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
+        self.core.traffic.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }
 
     /// The same for a copy with `digest`: of an entry that is lost here one is taken again.
@@ -48,19 +50,19 @@ impl Node {
         digest: CoreDigest,
         known: Option<CoreDigest>,
     ) -> Option<CoreDigest> {
-        let known = known.filter(|known| *known != digest || !self.ground.ledger.losses.wants(key));
+        let known = known.filter(|known| *known != digest || !self.core.disk.ledger.losses.wants(key));
         self.held(key, known)
     }
 
     fn on_known_arrival(&mut self, decoded: Decoded, known: Option<CoreDigest>) {
         let (key, digest) = (decoded.envelope().key(), decoded.envelope().digest());
         let held = self.held_beside(key, digest, known);
-        self.examine(decoded.unseen(held, &self.ground));
+        self.examine(decoded.unseen(held, &self.core.disk));
     }
 
     fn examine(&mut self, unseen: Result<Unseen, Box<Concluded>>) {
-        match unseen.and_then(|unseen| unseen.trusted(&self.ground)) {
-            Ok(trusted) => self.ground.intake.check(trusted),
+        match unseen.and_then(|unseen| unseen.trusted(&self.core.context, &self.core.disk)) {
+            Ok(trusted) => self.core.traffic.intake.check(trusted),
             Err(concluded) => self.conclude(*concluded),
         }
     }
@@ -69,9 +71,9 @@ impl Node {
     pub(super) fn on_verified(&mut self, ticket: Ticket, results: Vec<Result<VerifiedEnvelope, Rejection>>) {
         // Statements learnt with this very batch count already.
         self.spread_statements();
-        let arrivals = self.ground.intake.verified(ticket);
+        let arrivals = self.core.traffic.intake.verified(ticket);
         for (trusted, result) in arrivals.into_iter().zip(results) {
-            let verified = trusted.verified(result, &self.ground);
+            let verified = trusted.verified(result, &self.core.context, &self.core.disk);
             match verified.and_then(|verified| self.admit(verified)) {
                 Ok(Some(admitted)) => self.accept(admitted),
                 // Its stream is gone.
@@ -81,15 +83,16 @@ impl Node {
                 Err(Detour::Rival(verified)) => self.compare(RivalComparison::Arrival(verified)),
             }
         }
-        self.ground.intake.forget_stale();
+        self.core.traffic.intake.forget_stale();
     }
 
     fn admit(&mut self, verified: Verified) -> Result<Option<Admitted>, Detour> {
-        let (ground, entry) = (&self.ground, verified.entry());
+        let (core, entry) = (&self.core, verified.entry());
         let session = self.links.get_mut(&entry.peer).filter(|session| session.is_current(entry.stream));
         let Some(PeerSession { peer, rates, .. }) = session else { return Ok(None) };
-        let take_rate = |publisher: &_| rates.by_publisher.take(publisher, &peer.name, ground);
-        verified.admitted(peer, take_rate, ground).map(Some)
+        let take_rate =
+            |publisher: &_| rates.by_publisher.take(publisher, &peer.name, &core.context, &core.disk);
+        verified.admitted(peer, take_rate, &core.context, &core.traffic).map(Some)
     }
 
     fn accept(&mut self, admitted: Admitted) {
@@ -97,11 +100,11 @@ impl Node {
         let carrier = NewCarrier {
             envelope: admitted.envelope.clone(),
             path: admitted.path.clone(),
-            arrived: self.ground.steady(),
+            arrived: self.core.context.steady(),
         };
         let source = (admitted.entry.peer.clone(), admitted.entry.stream);
-        self.ground.appender.push_carrier(carrier, Some(source));
-        self.ground.forget_release(envelope.key());
+        self.core.disk.appender.push_carrier(carrier, Some(source));
+        self.core.forget_release(envelope.key());
         self.conclude(*admitted.accepted());
         self.now_held(envelope);
     }
@@ -109,9 +112,9 @@ impl Node {
     /// `envelope` is accepted, from a peer or a door: whoever waited for it need not ask for it any more.
     pub(super) fn now_held(&mut self, envelope: Arc<Envelope>) {
         let key = envelope.key();
-        let waiting = self.ground.intake.accepted(envelope);
+        let waiting = self.core.traffic.intake.accepted(envelope);
         for (peer, seq) in waiting {
-            self.with_link(&peer, |session, ground| session.settle(seq, key, &Verdict::Refused, ground));
+            self.with_link(&peer, |session, core| session.settle(seq, key, &Verdict::Refused, core));
         }
     }
 
@@ -127,8 +130,8 @@ impl Node {
             return;
         };
         session.rates.put_down(bytes);
-        self.ground.intake.landed(key, entry.stream, self.ground.now.tick);
-        session.settle(entry.seq, key, &verdict, &mut self.ground);
+        self.core.traffic.intake.landed(key, entry.stream, self.core.context.now.tick);
+        session.settle(entry.seq, key, &verdict, &mut self.core);
         let outcome = match verdict {
             Verdict::Accepted => EnvelopeOutcome::Accepted,
             Verdict::Refused => EnvelopeOutcome::Refused,
@@ -138,27 +141,39 @@ impl Node {
         if let Some(receiver) = &mut session.receiver {
             match (outcome, entry.is_answer) {
                 (EnvelopeOutcome::Accepted, true) => {
-                    receiver.answered_news(entry.seq, publisher, is_own, &mut self.ground);
+                    receiver.answered_news(
+                        entry.seq,
+                        publisher,
+                        is_own,
+                        &self.core.context,
+                        &mut self.core.traffic,
+                    );
                 }
                 (EnvelopeOutcome::Accepted, false) => receiver.pushed_news(publisher),
                 (EnvelopeOutcome::Refused, true) => {}
                 (EnvelopeOutcome::Refused, false) => {
-                    receiver.pushed_duplicate(publisher, other_eager, is_own, &mut self.ground);
+                    receiver.pushed_duplicate(
+                        publisher,
+                        other_eager,
+                        is_own,
+                        &self.core.context,
+                        &mut self.core.traffic,
+                    );
                 }
             }
         }
-        self.ground.tell(Event::Envelope { id, source: Some(entry.peer), outcome, bytes });
+        self.core.traffic.tell(Event::Envelope { id, source: Some(entry.peer), outcome, bytes });
     }
 
     fn on_known_offer(&mut self, offer: EnvelopeOffer, known: Option<CoreDigest>) {
         let held = self.held_beside(offer.key, offer.digest, known);
         let (peer, stream) = (&offer.entry.peer, offer.entry.stream);
         let Some(session) = self.links.get_mut(peer).filter(|it| it.is_current(stream)) else { return };
-        match offer.wanted(held, &session.peer, &self.ground) {
-            Err(verdict) => session.settle(offer.entry.seq, offer.key, &verdict, &mut self.ground),
+        match offer.wanted(held, &session.peer, &self.core.context, &self.core.disk, &self.core.traffic) {
+            Err(verdict) => session.settle(offer.entry.seq, offer.key, &verdict, &mut self.core),
             Ok(()) => {
                 if let Some(receiver) = &mut session.receiver {
-                    receiver.offered(offer, &mut self.ground);
+                    receiver.offered(offer, &mut self.core);
                 }
             }
         }
@@ -168,12 +183,12 @@ impl Node {
 
     pub(super) fn compare(&mut self, comparison: RivalComparison) {
         let envelope = comparison.envelope();
-        if let Some(held) = self.ground.intake.fresh(envelope.key()).cloned() {
+        if let Some(held) = self.core.traffic.intake.fresh(envelope.key()).cloned() {
             return self.compared(comparison, Some(held));
         }
-        let (ticket, id) = (self.ground.ticket(), envelope.id().clone());
-        self.ground.intake.comparing.insert(ticket, comparison);
-        self.ground.emit(StoreQuestion::Fetch { ticket, id });
+        let (ticket, id) = (self.core.traffic.ticket(), envelope.id().clone());
+        self.core.traffic.intake.comparing.insert(ticket, comparison);
+        self.core.traffic.emit(StoreQuestion::Fetch { ticket, id });
     }
 
     /// `held` is the journal's envelope under the same identity. It is `None` if retention took it, or if it is broken:
@@ -185,7 +200,7 @@ impl Node {
                 if held.is_none_or(|held| held.core().body.says_the_same(body)) {
                     self.answer_duplicate(ticket, envelope.envelope().key());
                 } else {
-                    self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Conflict });
+                    self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Conflict });
                 }
             }
             RivalComparison::Arrival(arrival) => {
@@ -196,9 +211,9 @@ impl Node {
                 }
                 let (id, publisher) = (envelope.id().clone(), envelope.publisher().clone());
                 let (key, digest) = (envelope.key(), envelope.digest());
-                self.ground.note(Note::Equivocation { publisher: publisher.clone(), key, digest });
+                self.core.note(Note::Equivocation { publisher: publisher.clone(), key, digest });
                 let source = Some(arrival.entry().peer.clone());
-                self.ground.tell(Event::Equivocation { publisher, id, source });
+                self.core.traffic.tell(Event::Equivocation { publisher, id, source });
                 self.conclude(*arrival.rejected(Rejection::Equivocation));
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::protocol::intake::SeenQuestion;
 use crate::protocol::io::{DoorInput, Input, OperatorInput, StoreInput, TransportInput};
-use crate::protocol::link::PeerSession;
 use crate::protocol::node::Node;
+use crate::protocol::statements;
 
 impl Node {
     pub(super) fn on_input(&mut self, input: Input) {
@@ -18,19 +18,20 @@ impl Node {
 
     fn on_transport(&mut self, input: TransportInput) {
         match input {
-            TransportInput::Connected { peer, address } => {
-                self.with_link(&peer, |link, ground| link.on_connected(address, ground))
-            }
+            TransportInput::Connected { peer, address } => self
+                .with_link(&peer, |link, core| link.on_connected(address, &core.context, &mut core.traffic)),
             TransportInput::Disconnected { peer, cause } => {
-                self.with_link(&peer, |link, ground| link.on_disconnected(cause, ground));
+                self.with_link(&peer, |link, core| link.on_disconnected(cause, core));
                 self.streams.retain(|_, owner| *owner != peer);
             }
-            TransportInput::DialFailed { peer, failure } => {
-                self.with_link(&peer, |link, ground| link.on_dial_failed(failure, ground))
-            }
+            TransportInput::DialFailed { peer, failure } => self.with_link(&peer, |link, core| {
+                link.on_dial_failed(failure, &core.context, &mut core.traffic)
+            }),
             TransportInput::FeedOpened { peer, stream, role } => self.on_feed_opened(peer, stream, role),
             TransportInput::FeedNotOpened { peer, cause } => {
-                self.with_link(&peer, |link, ground| link.on_feed_not_opened(cause, ground));
+                self.with_link(&peer, |link, core| {
+                    link.on_feed_not_opened(cause, &core.context, &mut core.traffic)
+                });
             }
             TransportInput::Frames { stream, frames } => self.on_frames(stream, frames),
             TransportInput::Sent { stream, bytes } => {
@@ -40,7 +41,7 @@ impl Node {
             }
             TransportInput::FeedClosed { stream, cause } => {
                 if let Some(peer) = self.streams.remove(&stream) {
-                    self.with_link(&peer, |link, ground| link.on_feed_closed(stream, &cause, ground));
+                    self.with_link(&peer, |link, core| link.on_feed_closed(stream, &cause, core));
                 }
             }
         }
@@ -51,18 +52,19 @@ impl Node {
             StoreInput::Stored { ticket, first_seq, ends } => self.on_stored(ticket, first_seq, ends),
             StoreInput::NotStored { ticket, failure } => self.on_not_stored(ticket, failure),
             StoreInput::Known { ticket, digests, floor } => {
-                self.ground.heed_floor(floor);
+                self.core.disk.heed_floor(floor);
                 self.on_known(ticket, digests);
             }
             StoreInput::Entries { reader, read } => self.on_entries(reader, read),
             StoreInput::Broken(broken) => self.on_broken(broken),
-            StoreInput::Fetched { ticket, entry } => match self.ground.intake.comparing.remove(&ticket) {
+            StoreInput::Fetched { ticket, entry } => match self.core.traffic.intake.comparing.remove(&ticket)
+            {
                 Some(comparison) => self.compared(comparison, entry.map(|entry| entry.envelope.clone())),
                 None => self.on_recalled(ticket, entry),
             },
             StoreInput::MarksChecked { ticket, agrees } => {
                 for link in self.links.values_mut() {
-                    link.on_marks_checked(ticket, agrees, &mut self.ground);
+                    link.on_marks_checked(ticket, agrees, &mut self.core);
                 }
             }
             StoreInput::Retired { ends, missing } => self.on_retired(ends, missing),
@@ -77,30 +79,34 @@ impl Node {
             DoorInput::SubmitReturned { ticket, id } => {
                 self.on_submit(ticket, SeenQuestion::Returned { ticket, key: id.key() });
             }
-            DoorInput::Recall { ticket, id } => self.ground.intake.ask(SeenQuestion::Recall { ticket, id }),
+            DoorInput::Recall { ticket, id } => {
+                self.core.traffic.intake.ask(SeenQuestion::Recall { ticket, id })
+            }
             DoorInput::ConsumerOpened { consumer, request } => {
-                self.handoffs.on_opened(consumer, request, &mut self.ground)
+                self.handoffs.on_opened(consumer, request, &mut self.core)
             }
             DoorInput::ConsumerOpenedAt { consumer, request, holds } => {
-                self.handoffs.on_opened_at(consumer, request, holds, &mut self.ground);
+                self.handoffs.on_opened_at(consumer, request, holds, &mut self.core);
             }
-            DoorInput::ConsumerReady { consumer } => self.handoffs.on_ready(consumer, &mut self.ground),
+            DoorInput::ConsumerReady { consumer } => self.handoffs.on_ready(consumer, &mut self.core),
             DoorInput::ConsumerAcked { consumer, seq } => {
-                self.handoffs.on_acked(consumer, seq, &mut self.ground)
+                self.handoffs.on_acked(consumer, seq, &mut self.core)
             }
-            DoorInput::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
-            DoorInput::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.ground),
+            DoorInput::ConsumerFinished { consumer } => {
+                self.handoffs.on_finished(consumer, &mut self.core.disk, &mut self.core.traffic)
+            }
+            DoorInput::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.core),
         }
     }
 
     fn on_operator(&mut self, input: OperatorInput) {
         match input {
             OperatorInput::AddressesChanged { peer } => {
-                self.with_link(&peer, PeerSession::on_addresses_changed)
+                self.with_link(&peer, |link, core| link.on_addresses_changed(&core.context))
             }
-            OperatorInput::SeenKept { seen_keep_ms } => self.ground.config.seen_keep_ms = seen_keep_ms,
+            OperatorInput::SeenKept { seen_keep_ms } => self.core.context.config.seen_keep_ms = seen_keep_ms,
             OperatorInput::Trust(trust) => self.on_trust(trust),
-            OperatorInput::OwnStatement(statement) => self.ground.take_statement(statement),
+            OperatorInput::OwnStatement(statement) => statements::take(statement, &mut self.core),
             OperatorInput::Command(command) => self.on_command(command),
         }
     }

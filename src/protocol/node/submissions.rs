@@ -16,11 +16,11 @@ use crate::record::NewCarrier;
 impl Node {
     pub(super) fn on_submit(&mut self, ticket: Ticket, question: SeenQuestion) {
         let outcome = match (self.stopping, self.stalled_until) {
-            (Stopping::No, None) => return self.ground.intake.ask(question),
+            (Stopping::No, None) => return self.core.traffic.intake.ask(question),
             (Stopping::No, Some(_)) => Submitted::DiskFull,
             _ => Submitted::Stopping,
         };
-        self.ground.emit(DoorOutput::Submitted { ticket, outcome });
+        self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome });
     }
 
     pub(super) fn on_known_submission(
@@ -32,12 +32,12 @@ impl Node {
         let core = envelope.envelope().clone();
         match held {
             None if let Some(outcome) = self.undeliverable(&core) => {
-                self.ground.emit(DoorOutput::Submitted { ticket, outcome });
+                self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome });
             }
             None => {
-                let (path, arrived) = (HopPath::default(), self.ground.steady());
-                self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived }, None);
-                self.ground.appender.answer_submission(ticket, false);
+                let (path, arrived) = (HopPath::default(), self.core.context.steady());
+                self.core.disk.appender.push_carrier(NewCarrier { envelope, path, arrived }, None);
+                self.core.disk.appender.answer_submission(ticket, false);
                 self.now_held(core);
             }
             Some(held) if held == core.digest() => self.answer_duplicate(ticket, core.key()),
@@ -48,13 +48,13 @@ impl Node {
     /// Returns why every peer would reject this new event of ours for good, if this node knows it: an id is a promise.
     fn undeliverable(&self, envelope: &Envelope) -> Option<Submitted> {
         let created = envelope.core().created;
-        let wall = self.ground.now.wall;
+        let wall = self.core.context.now.wall;
         // It may have been signed just before the clock was put right.
         let apart = created.since_ms(wall).max(wall.since_ms(created));
-        if self.ground.clock.is_off() || apart > CLOCK_JUMP_MS {
+        if self.core.context.clock.is_off() || apart > CLOCK_JUMP_MS {
             return Some(Submitted::ClockOff);
         }
-        let trust = &self.ground.trust;
+        let trust = &self.core.context.trust;
         let is_ours = |key: &VerifyingKey| trust.standing(envelope.publisher(), key, created).is_some();
         let is_stale = match trust.keys_of(envelope.publisher(), envelope.key_id(), created) {
             Ok(keys) => !keys.iter().any(is_ours),
@@ -66,10 +66,10 @@ impl Node {
 
     /// `duplicate` is said only once the first one is durable too.
     pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
-        let waits =
-            self.ground.on(ProtocolRule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
+        let waits = self.core.context.on(ProtocolRule::DuplicateSynced)
+            && self.core.disk.appender.answer_with(ticket, key);
         if !waits {
-            self.ground.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Duplicate });
+            self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Duplicate });
         }
     }
 }
