@@ -1,5 +1,5 @@
-//! What the parts of the core share, in three: what holds while an input is handled, the journal, and what is under way.
-//! Functions take those that they use. Holds no rule of the protocol.
+//! What the parts of the core share, in three: what holds while an input is handled, the journal, and what is under
+//! way. Functions take those that they use. Holds no rule of the protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::protocol::appender::Appender;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket, TransportOutput};
-use crate::protocol::rules::{ProtocolRule, Rules};
+use crate::protocol::rules::{Rules, without};
 use crate::protocol::statements::StatementSpread;
 use crate::protocol::steady::SteadyClock;
 use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
@@ -73,10 +73,6 @@ pub struct CoreContext {
 }
 
 impl CoreContext {
-    pub fn on(&self, rule: ProtocolRule) -> bool {
-        self.config.rules.on(rule)
-    }
-
     pub fn own_name(&self) -> &PublisherName {
         self.trust.own_name()
     }
@@ -232,12 +228,22 @@ impl CoreState {
     /// Hands a batch to the store if it is time for one.
     pub fn flush(&mut self) {
         let Self { context, disk, traffic } = self;
-        let rules = context.config.rules;
-        let append = disk.appender.flush(&disk.ledger, rules, context.tick(), || traffic.ticket());
-        if let Some(append) = append {
-            traffic.emit(append);
-        }
+        let append = disk.appender.flush(&disk.ledger, context.tick(), || traffic.ticket());
+        let Some(append) = append else { return };
+        without!(context, CarrierFirst => return traffic.emit(notes_first(append)));
+        traffic.emit(append);
     }
+}
+
+/// The batch with its notes before its carriers (only without rule `CarrierFirst`).
+#[cfg(feature = "sim")]
+fn notes_first(mut append: crate::protocol::io::StoreOutput) -> crate::protocol::io::StoreOutput {
+    use crate::protocol::io::StoreOutput;
+    use crate::record::NewRecord;
+    if let StoreOutput::Append { records, .. } = &mut append {
+        records.sort_by_key(|record| matches!(record, NewRecord::Carrier(_)));
+    }
+    append
 }
 
 /// The way out on one stream: counts how much was sent and has not left yet.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::envelope::IdScheme;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
-use crate::policy::{self, NotHandedOff};
+use crate::policy::{self, ConsumerTerms, NotHandedOff};
 use crate::protocol::context::{CoreContext, CoreDisk, CoreState, Traffic};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
     ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause, Read,
     StartPosition, StoreQuestion,
 };
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 
@@ -174,12 +174,11 @@ impl ConsumerHandoffs {
 
     pub fn on_acked(&mut self, id: ConsumerId, seq: u64, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
-        let seq = if core.context.on(ProtocolRule::AckClamped) {
-            seq.min(handoff.handed)
-        } else {
+        without!(core.context, AckClamped => {
             handoff.scanned = handoff.scanned.max(seq);
-            seq
-        };
+            handoff.handed = handoff.handed.max(seq);
+        });
+        let seq = seq.min(handoff.handed);
         if seq > handoff.acked {
             handoff.acked = seq;
             handoff.moved(core);
@@ -222,9 +221,10 @@ impl ConsumerHandoffs {
     pub fn on_entries(&mut self, id: ConsumerId, read: Read, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
-        if read.lost > 0 && read.after.seq > handoff.scanned && core.context.on(ProtocolRule::LossCounted) {
+        if read.lost > 0 && read.after.seq > handoff.scanned {
             handoff.lost.push((read.after.seq, read.lost));
         }
+        without!(core.context, LossCounted => handoff.lost.clear());
         handoff.scanned = handoff.scanned.max(read.after.seq);
         let mut entries = Vec::with_capacity(read.entries.len());
         for entry in read.entries {
@@ -397,13 +397,7 @@ impl ConsumerHandoff {
         if self.not_before.is_some_and(|time| entry.arrived < time) || self.had_before(entry, disk) {
             return false;
         }
-        let mut terms = self.request.terms();
-        if !context.on(ProtocolRule::OwnByPublisher) {
-            if entry.path.is_empty() && !terms.own {
-                return false;
-            }
-            terms.own = true;
-        }
+        let terms = terms(&self.request, entry, context);
         let (own, now) = (context.trust.own_names(), context.clock.trusted(context.now));
         if let Err(why) = policy::hand_off(entry.envelope.core(), &entry.path, own, terms, now) {
             self.pass_over(entry, why, tally, context);
@@ -491,4 +485,13 @@ impl ConsumerHandoff {
             core.disk.appender.moved_position(name, core.context.now.tick);
         }
     }
+}
+
+/// The terms of `request` for `entry`.
+fn terms<'a>(request: &'a ConsumerRequest, entry: &Entry, context: &CoreContext) -> ConsumerTerms<'a> {
+    let terms = request.terms();
+    without!(context, OwnByPublisher => {
+        return ConsumerTerms { own: terms.own || !entry.path.is_empty(), ..terms };
+    });
+    terms
 }

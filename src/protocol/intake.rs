@@ -1,5 +1,5 @@
-//! What becomes of an envelope that a peer hands over (PROTOCOL.md §6.2). Each stage is a type that consumes the one before
-//! by one check, and cheap checks come before expensive ones:
+//! What becomes of an envelope that a peer hands over (PROTOCOL.md §6.2). Each stage is a type that consumes the one
+//! before by one check, and cheap checks come before expensive ones:
 //!
 //! | from | by | to |
 //! |---|---|---|
@@ -26,7 +26,7 @@ use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, Peer};
 use crate::protocol::context::{CoreContext, CoreDisk, Traffic};
 use crate::protocol::io::StreamId;
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::time::Timestamp;
 
 pub use batch::{Intake, RivalComparison, SeenQuestion};
@@ -291,7 +291,6 @@ impl EnvelopeOffer {
         source: &Peer,
         context: &CoreContext,
         disk: &CoreDisk,
-        traffic: &Traffic,
     ) -> Result<(), Verdict> {
         let Self { key, digest, publisher, .. } = self;
         match held {
@@ -302,21 +301,18 @@ impl EnvelopeOffer {
             Some(_) => return Ok(()),
             None => {}
         }
-        if !context.trust.publisher(publisher)
-            || (context.is_own(publisher) && !context.on(ProtocolRule::OwnTrusted))
-        {
+        if !context.trust.publisher(publisher) {
             return Err(Rejection::UnknownPublisher(publisher.clone()).verdict(None));
         }
+        without!(context, OwnTrusted => if context.is_own(publisher) {
+            return Err(Rejection::UnknownPublisher(publisher.clone()).verdict(None));
+        });
         if let Err(why) = policy::receive_offer(publisher, context.trust.own_names(), source) {
             return Err(Rejection::NotReceived(why).verdict(None));
         }
         let deferral = |until| Deferral { digest: *digest, publisher: publisher.clone(), until };
         if context.trust.is_revoked(publisher) && !disk.is_released(*key) {
             return Err(Rejection::KeyRevoked(deferral(judge::decided_by(context))).verdict(None));
-        }
-        let elsewhere = traffic.intake.flights.elsewhere(*key, self.entry.stream, context.tick());
-        if elsewhere && !context.on(ProtocolRule::HeldNotInFlight) {
-            return Err(Verdict::Refused);
         }
         // By the date that the peer says: nothing else requires the envelope now, and the signed date is judged later.
         match judge::ahead_until(self.created, context) {

@@ -22,11 +22,11 @@ use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Role, StreamId, Ticket, TransportOutput};
 use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
-use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions, is_same_entry};
+use crate::protocol::rules::without;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
 use crate::protocol::statements::{self, STATEMENT_RATE};
-use crate::record::{Note, Owed, OwedEntries, RetryCondition};
+use crate::record::{Note, Owed, RetryCondition};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
@@ -243,12 +243,13 @@ impl PeerSession {
                     core.traffic.intake.stop_waiting(key, &self.peer.name, seq);
                 }
             }
-            if !core.context.on(ProtocolRule::HaveOwed)
-                && let Some(state) = core.disk.ledger.feeds.get(&self.peer.name).cloned()
-            {
-                let state = crate::record::FeedState { owed: OwedEntries::default(), ..state };
-                core.note(Note::Feed { peer: self.peer.name.clone(), state });
-            }
+            without!(core.context, HaveOwed => {
+                let peer = self.peer.name.clone();
+                if let Some(mut state) = core.disk.ledger.feeds.get(&peer).cloned() {
+                    state.owed = crate::record::OwedEntries::default();
+                    core.note(Note::Feed { peer, state });
+                }
+            });
         }
         if was_receiver.is_some() || was_sender.is_some() {
             self.came.clear();
@@ -277,11 +278,10 @@ impl PeerSession {
     }
 
     /// Closes the receiving end, so that the next SUBSCRIBE begins anew.
-    pub fn subscribe_again(&mut self, rewind: Option<u64>, cure_noticed: bool, core: &mut CoreState) {
+    pub fn subscribe_again(&mut self, rewind: Option<u64>, core: &mut CoreState) {
         if rewind.is_some() {
             self.wishes.rewind = rewind;
         }
-        self.wishes.cure_noticed |= cure_noticed;
         self.close_receiver(FaultCode::Replaced, core);
         self.contact.feed_backoff.reset(core.context.tick());
     }
@@ -290,14 +290,17 @@ impl PeerSession {
     pub fn on_trust_changed(&mut self, core: &mut CoreState) {
         let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
         let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
-        let Some(lowest) = curable.map(|place| place.before).min_by_key(|mark| mark.seq) else { return };
-        if core.context.on(ProtocolRule::CureResets) {
-            self.subscribe_again(None, true, core);
-        } else {
-            let mut state = state.clone();
-            state.resume(lowest);
-            core.note(Note::Feed { peer: self.peer.name.clone(), state });
+        let lowest = curable.map(|place| place.before).min_by_key(|mark| mark.seq);
+        if lowest.is_none() {
+            return;
         }
+        without!(core.context, CureResets => {
+            let mut state = state.clone();
+            state.resume(lowest.unwrap_or(Mark::START));
+            return core.note(Note::Feed { peer: self.peer.name.clone(), state });
+        });
+        without!(core.context, CureLevel => self.wishes.cure_noticed = true);
+        self.subscribe_again(None, core);
     }
 
     /// Retries entries that waited for the operator since their publisher was revoked, if that was taken back.
@@ -392,12 +395,20 @@ impl PeerSession {
             let frames = std::mem::take(&mut self.rates.held_up);
             self.on_frames(stream, frames, core);
         }
-        let Some(receiver) = &self.receiver else { return };
-        if self.rates.unread
+        without!(core.context, ReadFree => if self.receiver.as_ref().is_some_and(|it| !it.pipe.has_room()) {
+            return;
+        });
+        without!(core.context, OwedWindow => {
+            let feed = core.disk.ledger.feeds.get(&self.peer.name);
+            if feed.is_some_and(|feed| feed.owed.len() >= core.context.config.bounds.owed) {
+                return;
+            }
+        });
+        if self.receiver.is_some()
+            && self.rates.unread
             && self.rates.in_hand < INTAKE_BYTES_MAX
             && self.rates.wait_ms(core.context.tick()) == 0
             && core.disk.appender.has_room()
-            && receiver.reads(&self.peer.name, &core.context, &core.disk)
         {
             self.rates.unread = false;
             core.traffic.emit(TransportOutput::Resume { stream });

@@ -3,7 +3,7 @@
 //! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
-//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
+//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `statements`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
 //! `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
@@ -35,4 +35,6 @@ pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
 pub use io::{Input, Output};
 pub use node::Node;
-pub use rules::{ProtocolRule, Rules};
+#[cfg(feature = "sim")]
+pub use rules::ProtocolRule;
+pub use rules::Rules;

@@ -23,7 +23,7 @@ use crate::protocol::io::{
     Role, StoreFailure, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportOutput,
 };
 use crate::protocol::link::PeerSession;
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::protocol::steady::ClockChange;
 use crate::record::{Entry, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick};
@@ -350,7 +350,7 @@ impl Node {
 
     fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), String> {
         let link = self.links.get_mut(peer).ok_or_else(|| format!("no peer {peer}"))?;
-        link.subscribe_again(Some(to), false, &mut self.core);
+        link.subscribe_again(Some(to), &mut self.core);
         Ok(())
     }
 

@@ -24,12 +24,13 @@ use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 use asking::AskedEntries;
 use due::DueQueue;
+pub use fate::is_same_entry;
 use look::SecondLook;
 use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
@@ -51,7 +52,8 @@ pub struct ReceivedTally {
 pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
     pub rewind: Option<u64>,
-    /// The trust list changed since something was rejected.
+    /// The trust list changed since something was rejected (only without rule `CureLevel`).
+    #[cfg(feature = "sim")]
     pub cure_noticed: bool,
     /// The feed may be read again for what was deferred.
     pub may_look: bool,
@@ -97,11 +99,9 @@ impl FeedReceiver {
         let now = core.context.tick();
         pipe.send(super::sender::hello(&core.context, &core.disk), &core.context, &mut core.traffic);
         let state = core.disk.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (core.context.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
-            .then(|| cured_below(&state, core.context.trust.digest()))
-            .flatten();
+        let cured = cured(&state, wishes, &core.context);
         let from = [wishes.rewind, cured].into_iter().flatten().min();
-        let may_look = from.is_none() && wishes.may_look && core.context.on(ProtocolRule::ReadAgain);
+        let may_look = from.is_none() && wishes.may_look;
         let look = if may_look { SecondLook::due(&state, &core.context) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
@@ -163,11 +163,8 @@ impl FeedReceiver {
             return self.on_resume(peer, skip, tally, core);
         }
         if skip.to.seq <= self.received.seq {
-            return if core.context.on(ProtocolRule::ResumeTold) {
-                Err(self.backwards("SKIP", skip.to))
-            } else {
-                Ok(())
-            };
+            without!(core.context, ResumeTold => return Ok(()));
+            return Err(self.backwards("SKIP", skip.to));
         }
         // More than lies there was never there.
         if skip.dropped > skip.to.seq - self.received.seq {
@@ -206,17 +203,15 @@ impl FeedReceiver {
         context: &CoreContext,
         disk: &CoreDisk,
     ) -> Result<bool, FeedFault> {
-        let told = context.on(ProtocolRule::ResumeTold);
-        let owed = disk.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        let beyond = self.pending.carried() + owed >= context.config.bounds.owed;
         if !self.live {
             return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
         }
-        if beyond && context.on(ProtocolRule::OwedWindow) {
+        if self.is_full(peer, context, disk) {
             return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
-            return if told { Err(self.backwards("entry", mark)) } else { Ok(false) };
+            without!(context, ResumeTold => return Ok(false));
+            return Err(self.backwards("entry", mark));
         }
         if self.look.as_mut().is_some_and(|look| look.ends_before(mark.seq)) {
             return Ok(false);
@@ -252,11 +247,11 @@ impl FeedReceiver {
             pending.fate = EntryFate::Done;
             return;
         }
-        if !core.context.on(ProtocolRule::HaveOwed) {
+        without!(core.context, HaveOwed => {
             pending.fate = EntryFate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, core.context.steady().plus_ms(WANT_DELAY_MS));
             return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, core);
-        }
+        });
         pending.fate = EntryFate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
@@ -288,11 +283,11 @@ impl FeedReceiver {
         }
     }
 
-    /// Is there room to read on? Only without the rules that make reading wait for nothing.
-    pub fn reads(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> bool {
+    /// Does another entry find no place if it has to be owed?
+    fn is_full(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> bool {
+        without!(context, OwedWindow => return false);
         let owed = disk.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        (context.on(ProtocolRule::ReadFree) || self.pipe.has_room())
-            && (context.on(ProtocolRule::OwedWindow) || owed < context.config.bounds.owed)
+        self.pending.carried() + owed >= context.config.bounds.owed
     }
 
     /// The next instant at which `pump` has something to do by itself.
@@ -312,4 +307,12 @@ impl FeedReceiver {
         let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))
     }
+}
+
+/// The seq from which the feed is read again, because a change of trust cured something.
+fn cured(state: &FeedState, wishes: &SubscribeOptions, context: &CoreContext) -> Option<u64> {
+    without!(context, CureLevel => if !wishes.cure_noticed {
+        return None;
+    });
+    cured_below(state, context.trust.digest())
 }

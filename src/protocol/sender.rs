@@ -13,11 +13,11 @@ use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
 };
-use crate::policy::{self, Peer, Tlp, WithheldReason};
+use crate::policy::{self, Peer, WithheldReason};
 use crate::protocol::context::{CoreContext, CoreDisk, FeedPipe, Traffic};
 use crate::protocol::fault::FeedFault;
 use crate::protocol::io::{JournalReader, Read, StoreQuestion, Ticket, TransportOutput};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
@@ -38,7 +38,8 @@ pub struct FeedSender {
     /// The running counts of the last ACK.
     counted: (u64, u64, u64),
     next_head: Tick,
-    /// The stream waits for `Resume`.
+    /// The stream waits for `Resume` (only without rule `ReadFree`).
+    #[cfg(feature = "sim")]
     unread: bool,
 }
 
@@ -97,16 +98,20 @@ impl FeedSender {
             to_show: BTreeSet::new(),
             counted: (0, 0, 0),
             next_head: now,
+            #[cfg(feature = "sim")]
             unread: false,
         }
     }
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
     pub fn read_on(&mut self, context: &CoreContext, traffic: &mut Traffic) {
-        self.unread = !context.on(ProtocolRule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
-        if !self.unread {
-            traffic.emit(TransportOutput::Resume { stream: self.pipe.stream });
-        }
+        without!(context, ReadFree => {
+            self.unread = self.wants.are_open() && !self.pipe.has_room();
+            if self.unread {
+                return;
+            }
+        });
+        traffic.emit(TransportOutput::Resume { stream: self.pipe.stream });
     }
 
     pub fn on_subscribe(
@@ -261,6 +266,7 @@ impl FeedSender {
         self.show_statements(context, disk, traffic);
         // While statements are left to show, no room is given, so that no carrier overtakes them.
         self.answer_wants(peer, tally, context, traffic);
+        #[cfg(feature = "sim")]
         if self.unread {
             self.read_on(context, traffic);
         }
@@ -375,9 +381,9 @@ impl LiveSender {
 
 fn shared(entry: &Entry, peer: &Peer, context: &CoreContext) -> Result<(), WithheldReason> {
     let core = entry.envelope.core();
-    if !context.on(ProtocolRule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
+    without!(context, HomeLabel => if peer.has_name(&core.id.publisher) && core.tlp >= policy::Tlp::Amber {
         return Err(WithheldReason::TlpHop);
-    }
+    });
     policy::share(core, &entry.path, context.trust.own_names(), peer, context.clock.trusted(context.now))
 }
 
@@ -390,9 +396,12 @@ fn decide(
     context: &CoreContext,
 ) -> SendDecision {
     let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
-    if from_peer && (came.contains(&entry.seq) || !context.on(ProtocolRule::OfferSource)) {
+    if from_peer && came.contains(&entry.seq) {
         return SendDecision::Pass;
     }
+    without!(context, OfferSource => if from_peer {
+        return SendDecision::Pass;
+    });
     if let Err(reason) = shared(entry, peer, context) {
         return SendDecision::Withhold(reason);
     }

@@ -1,5 +1,5 @@
-//! Key statements that peers show (PROTOCOL.md §8): learnt from HELLO and KEY, and kept for ever. They are passed on and
-//! applied elsewhere (`node::statements`); `policy` decides what they mean for keys.
+//! Key statements that peers show (PROTOCOL.md §8): learnt from HELLO and KEY, and kept for ever. They are passed on
+//! and applied elsewhere (`node::statements`); `policy` decides what they mean for keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! Runs the store in the node: the engine behind a lock, and a thread each for writing, reading, looking up and
-//! flushing. It takes orders and questions of the core and answers with [`StoreInput`]s. Nobody holds the lock while a disk syncs, except to
-//! begin and to remove a segment, and to name the newest one while nothing is to be written. No rules of its own: those
-//! are the engine's.
+//! flushing. It takes orders and questions of the core and answers with [`StoreInput`]s. Nobody holds the lock while a
+//! disk syncs, except to begin and to remove a segment, and to name the newest one while nothing is to be written. No
+//! rules of its own: those are the engine's.
 
 mod flusher;
 mod questions;

@@ -9,7 +9,7 @@ use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, EQUIVOCATION_PROOFS_MAX};
 use crate::policy::KeyFault;
 use crate::protocol::context::{CoreContext, CoreDisk};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::time::Timestamp;
 
 /// Until the operator decides, in ms: ten years, which is never.
@@ -22,9 +22,9 @@ pub fn candidate_keys(
     disk: &CoreDisk,
 ) -> Result<Vec<VerifyingKey>, Rejection> {
     let publisher = envelope.publisher();
-    if !context.on(ProtocolRule::OwnTrusted) && context.is_own(publisher) {
+    without!(context, OwnTrusted => if context.is_own(publisher) {
         return Err(Rejection::UnknownPublisher(publisher.clone()));
-    }
+    });
     match context.trust.keys_of(publisher, envelope.key_id(), envelope.core().created) {
         Err(KeyFault::Revoked(keys)) if !keys.is_empty() && disk.is_released(envelope.key()) => Ok(keys),
         found => found.map_err(|fault| rejection_of(&fault, envelope, context)),

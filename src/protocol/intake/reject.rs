@@ -1,5 +1,5 @@
-//! The fate of an entry of a feed; why this node does not take one, and one table from each cause to the verdict that the peer gets and
-//! to what follows for the entry (PROTOCOL.md §6). Checks nothing itself.
+//! The fate of an entry of a feed; why this node does not take one, and one table from each cause to the verdict that
+//! the peer gets and to what follows for the entry (PROTOCOL.md §6). Checks nothing itself.
 
 use crate::envelope::{CodecError, Envelope};
 use crate::identity::{CoreDigest, HopPath, PublisherName};
@@ -61,7 +61,8 @@ pub enum Rejection {
     NotReceived(NotReceived),
     /// Created later than our time, by little: it is taken when that time has come.
     Ahead(Deferral),
-    /// More of this publisher came by this peer than `rate_per_publisher` allows. The fault of the peer or of the publisher.
+    /// More of this publisher came by this peer than `rate_per_publisher` allows. The fault of the peer or of the
+    /// publisher.
     Rate(Deferral),
     /// A key that signed it, or its publisher, was revoked: the operator decides.
     KeyRevoked(Deferral),

@@ -26,7 +26,8 @@ pub enum OperatorInput {
     Command(CoreCommand),
 }
 
-/// Operator's commands. Each is answered by [`Output::CommandDone`](super::Output::CommandDone) with its ticket: `Ok` once its changes are durable.
+/// Operator's commands. Each is answered by [`Output::CommandDone`](super::Output::CommandDone) with its ticket: `Ok`
+/// once its changes are durable.
 #[derive(Clone, Debug)]
 pub enum CoreCommand {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).

@@ -22,7 +22,8 @@ pub enum TransportInput {
     Frames { stream: StreamId, frames: Vec<WireFrame> },
     /// `bytes` sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds the rest.
     Sent { stream: StreamId, bytes: usize },
-    /// `stream` ended or broke, or its bytes were no frames. Not said of a stream closed by [`TransportOutput::CloseFeed`].
+    /// `stream` ended or broke, or its bytes were no frames. Not said of a stream closed by
+    /// [`TransportOutput::CloseFeed`].
     FeedClosed { stream: StreamId, cause: String },
 }
 

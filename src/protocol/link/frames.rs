@@ -248,7 +248,7 @@ impl PeerSession {
         match asked {
             Some(asked) => {
                 core.traffic.intake.landed(asked, stream, now);
-                if asked != key && core.context.on(ProtocolRule::WantKey) {
+                if !is_asked_for(asked, key, &core.context) {
                     let detail = format!("ANSWER for seq {seq} is another event than the one asked for");
                     return Err(FeedFault::out_of_turn(detail));
                 }
@@ -331,5 +331,10 @@ impl PeerSession {
 
 fn owes(peer: &PublisherName, seq: u64, key: EventKey, context: &CoreContext, disk: &CoreDisk) -> bool {
     let owed = disk.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-    owed.is_some_and(|owed| owed.key == key || !context.on(ProtocolRule::VerdictKey))
+    owed.is_some_and(|owed| is_same_entry(owed.key, key, context))
+}
+
+fn is_asked_for(asked: EventKey, key: EventKey, context: &CoreContext) -> bool {
+    without!(context, WantKey => return true);
+    asked == key
 }

@@ -35,9 +35,9 @@ impl PeerSession {
         let Some(receiver) = &self.receiver else { return };
         if receiver.is_look_over() {
             self.looks.end(now);
-            self.subscribe_again(None, false, core);
+            self.subscribe_again(None, core);
         } else if self.next_look(&core.context, &core.disk).is_some_and(|at| at <= now) {
-            self.subscribe_again(None, false, core);
+            self.subscribe_again(None, core);
         }
     }
 

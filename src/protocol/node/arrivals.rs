@@ -12,6 +12,7 @@ use crate::protocol::intake::{
 use crate::protocol::io::{DoorOutput, EnvelopeOutcome, Event, StoreQuestion, Submitted, Ticket};
 use crate::protocol::link::PeerSession;
 use crate::protocol::node::Node;
+use crate::protocol::rules::without;
 use crate::record::{NewCarrier, Note};
 
 impl Node {
@@ -169,9 +170,15 @@ impl Node {
         let held = self.held_beside(offer.key, offer.digest, known);
         let (peer, stream) = (&offer.entry.peer, offer.entry.stream);
         let Some(session) = self.links.get_mut(peer).filter(|it| it.is_current(stream)) else { return };
-        match offer.wanted(held, &session.peer, &self.core.context, &self.core.disk, &self.core.traffic) {
+        match offer.wanted(held, &session.peer, &self.core.context, &self.core.disk) {
             Err(verdict) => session.settle(offer.entry.seq, offer.key, &verdict, &mut self.core),
             Ok(()) => {
+                without!(self.core.context, HeldNotInFlight => {
+                    let (intake, now) = (&self.core.traffic.intake, self.core.context.tick());
+                    if intake.flights.elsewhere(offer.key, stream, now) {
+                        return session.settle(offer.entry.seq, offer.key, &Verdict::Refused, &mut self.core);
+                    }
+                });
                 if let Some(receiver) = &mut session.receiver {
                     receiver.offered(offer, &mut self.core);
                 }

@@ -10,9 +10,10 @@ impl Node {
     pub(super) fn on_broken(&mut self, broken: Vec<BrokenEntry>) {
         let broken = broken.into_iter().filter(|entry| !self.core.disk.ledger.losses.knows(*entry));
         let broken: Vec<BrokenEntry> = broken.collect();
-        if broken.is_empty() || !self.core.context.on(ProtocolRule::LostAsked) {
+        if broken.is_empty() {
             return;
         }
+        without!(self.core.context, LostAsked => return);
         for entry in &broken {
             self.core.traffic.intake.forget_stored(entry.key);
         }

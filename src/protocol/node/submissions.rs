@@ -10,7 +10,7 @@ use crate::policy::KeyFault;
 use crate::protocol::intake::{RivalComparison, SeenQuestion};
 use crate::protocol::io::{DoorOutput, Submitted, Ticket};
 use crate::protocol::node::{Node, Stopping};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
 use crate::record::NewCarrier;
 
 impl Node {
@@ -66,10 +66,10 @@ impl Node {
 
     /// `duplicate` is said only once the first one is durable too.
     pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
-        let waits = self.core.context.on(ProtocolRule::DuplicateSynced)
-            && self.core.disk.appender.answer_with(ticket, key);
-        if !waits {
-            self.core.traffic.emit(DoorOutput::Submitted { ticket, outcome: Submitted::Duplicate });
+        let answer = DoorOutput::Submitted { ticket, outcome: Submitted::Duplicate };
+        without!(self.core.context, DuplicateSynced => return self.core.traffic.emit(answer));
+        if !self.core.disk.appender.answer_with(ticket, key) {
+            self.core.traffic.emit(answer);
         }
     }
 }

@@ -136,8 +136,7 @@ impl FeedReceiver {
         let is_asked = self.asked.keys.contains_key(&seq);
         if !is_paid
             && !is_asked
-            && core.context.on(ProtocolRule::RateAsked)
-            && let Err(wait) = rates.take(&publisher, peer, &core.context, &core.disk)
+            && let Err(wait) = pay(&publisher, peer, rates, &core.context, &core.disk)
         {
             let Some(before) = offered_after else {
                 return self.due_at(seq, now.plus_ms(wait.max(1)), &core.context);
@@ -158,6 +157,19 @@ impl FeedReceiver {
     }
 
     pub(super) fn due_at(&mut self, seq: u64, at: Tick, context: &CoreContext) {
-        if context.on(ProtocolRule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
+        without!(context, OneDue => return self.due.add(seq, at));
+        self.due.set(seq, at);
     }
+}
+
+/// Takes a place in the rate of `publisher` for a request. `Err` with the wait in ms.
+fn pay(
+    publisher: &PublisherName,
+    peer: &PublisherName,
+    rates: &mut PublisherRates,
+    context: &CoreContext,
+    disk: &CoreDisk,
+) -> Result<(), u64> {
+    without!(context, RateAsked => return Ok(()));
+    rates.take(publisher, peer, context, disk)
 }

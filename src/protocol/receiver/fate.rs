@@ -19,7 +19,7 @@ impl FeedReceiver {
         core: &mut CoreState,
     ) {
         let owed = core.disk.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-        let same = |known: EventKey| known == key || !core.context.on(ProtocolRule::VerdictKey);
+        let same = |known: EventKey| is_same_entry(known, key, &core.context);
         let owed = owed.filter(|owed| same(owed.key)).cloned();
         let before = match self.pending.find(seq) {
             Some(pending) if !same(pending.key) || !(pending.fate.is_open() || owed.is_some()) => return,
@@ -80,9 +80,8 @@ impl FeedReceiver {
         rates: &mut PublisherRates,
         core: &mut CoreState,
     ) {
-        let places = core.context.config.bounds.deferred();
         let state = &core.disk.ledger.feeds[peer];
-        if state.owed.has_place(&owed, places) || !core.context.on(ProtocolRule::OwedShare) {
+        if has_place(state, &owed, &core.context) {
             if owed.reason == VerdictCode::Rate {
                 rates.reserve(&owed.publisher, &core.context);
             }
@@ -105,4 +104,16 @@ impl FeedReceiver {
         core.note(Note::Owed { peer: peer.clone(), owed });
         self.report_soon(core.context.tick());
     }
+}
+
+/// Is the entry that has a verdict still the one that is known under its seq?
+pub fn is_same_entry(known: EventKey, key: EventKey, context: &CoreContext) -> bool {
+    without!(context, VerdictKey => return true);
+    known == key
+}
+
+/// Do its reason and publisher have an owed place for it?
+fn has_place(state: &FeedState, owed: &Owed, context: &CoreContext) -> bool {
+    without!(context, OwedShare => return true);
+    state.owed.has_place(owed, context.config.bounds.deferred())
 }

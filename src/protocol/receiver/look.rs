@@ -28,6 +28,7 @@ pub(super) struct SecondLook {
 impl SecondLook {
     /// Returns the place with the earliest time, if that time has come.
     pub fn due(state: &FeedState, context: &CoreContext) -> Option<Self> {
+        without!(context, ReadAgain => return None);
         let (at, place) = first_due(state)?;
         let look = Self {
             place: place.clone(),
@@ -103,9 +104,7 @@ impl FeedReceiver {
     /// When the feed is to be read again; `None` if never, or if it is being read again.
     pub fn next_look(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
         let state = disk.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
-        if !context.on(ProtocolRule::ReadAgain) {
-            return None;
-        }
+        without!(context, ReadAgain => return None);
         let (at, _) = first_due(state)?;
         Some(context.tick().plus_ms(at.since_ms(context.steady())))
     }
@@ -192,8 +191,10 @@ impl FeedReceiver {
         disk: &mut CoreDisk,
     ) {
         let changes = disk.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
-        if changes || !context.on(ProtocolRule::NotesOnChange) {
-            disk.note(Note::Rejected { peer: peer.clone(), place }, context.tick());
+        let note = Note::Rejected { peer: peer.clone(), place };
+        without!(context, NotesOnChange => return disk.note(note, context.tick()));
+        if changes {
+            disk.note(note, context.tick());
         }
     }
 }

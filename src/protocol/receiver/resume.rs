@@ -75,10 +75,7 @@ impl FeedReceiver {
     }
 
     fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, core: &mut CoreState) {
-        if !core.context.on(ProtocolRule::ResumeTold) {
-            self.received = state.cursor;
-            return;
-        }
+        without!(core.context, ResumeTold => return self.received = state.cursor);
         core.traffic.tell(Event::Repair { peer: peer.clone(), cause: "the feed resumes below the cursor" });
         resume_at(peer, to, state, &core.context, &mut core.disk);
     }
@@ -121,17 +118,14 @@ fn forget_below(peer: &PublisherName, to: Mark, context: &CoreContext, disk: &mu
 fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, context: &CoreContext, disk: &mut CoreDisk) {
     let mut resumed = state.clone();
     resumed.resume(to);
-    if !context.on(ProtocolRule::OwedCut) {
+    without!(context, OwedCut => {
         (resumed.owed, resumed.rejected) = (state.owed.clone(), state.rejected.clone());
-    }
-    if resumed == *state {
+        if resumed != *state {
+            disk.note(Note::Feed { peer: peer.clone(), state: resumed }, context.tick());
+        }
         return;
+    });
+    if resumed != *state {
+        disk.note(Note::Resumed { peer: peer.clone(), to }, context.tick());
     }
-    disk.note(
-        match context.on(ProtocolRule::OwedCut) {
-            true => Note::Resumed { peer: peer.clone(), to },
-            false => Note::Feed { peer: peer.clone(), state: resumed },
-        },
-        context.tick(),
-    );
 }

@@ -75,9 +75,8 @@ impl FeedSender {
     }
 
     fn say_gone(&mut self, seq: u64, context: &CoreContext, traffic: &mut Traffic) {
-        if context.on(ProtocolRule::Gone) {
-            self.pipe.send(WireFrame::Gone { seq }, context, traffic);
-        }
+        without!(context, Gone => return);
+        self.pipe.send(WireFrame::Gone { seq }, context, traffic);
     }
 
     pub(super) fn answer_wants(
@@ -102,7 +101,7 @@ impl FeedSender {
             };
             self.wants.queue.pop_front();
             let same = entry.envelope.key() == key;
-            if (same && shared(&entry, peer, context).is_ok()) || !context.on(ProtocolRule::WantKey) {
+            if is_allowed(&entry, key, peer, context) {
                 tally.answered(seq);
                 self.pipe.send(WireFrame::Answer(carrier(&entry, context.own_name())), context, traffic);
                 continue;
@@ -115,4 +114,10 @@ impl FeedSender {
         }
         self.wants.cache.clear();
     }
+}
+
+/// May the peer get `entry`, for which it named `key`? The share policy may have changed since it was offered.
+fn is_allowed(entry: &Entry, key: EventKey, peer: &Peer, context: &CoreContext) -> bool {
+    without!(context, WantKey => return true);
+    entry.envelope.key() == key && shared(entry, peer, context).is_ok()
 }
