@@ -9,13 +9,14 @@ use std::sync::Arc;
 use crate::envelope::IdScheme;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
 use crate::policy::{self, ConsumerTerms, NotHandedOff};
-use crate::protocol::context::{CoreContext, CoreDisk, CoreState, Traffic};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
     ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause, Read,
     StartPosition, StoreQuestion,
 };
 use crate::protocol::rules::without;
+use crate::protocol::state::{CoreState, Traffic};
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 

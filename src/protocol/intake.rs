@@ -24,7 +24,7 @@ use ed25519_dalek::VerifyingKey;
 use crate::envelope::{Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, Peer};
-use crate::protocol::context::{CoreContext, CoreDisk, Traffic};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::io::StreamId;
 use crate::protocol::rules::without;
 use crate::time::Timestamp;
@@ -221,7 +221,7 @@ impl Verified {
         source: &Peer,
         take_rate: impl FnOnce(&PublisherName) -> Result<(), u64>,
         context: &CoreContext,
-        traffic: &Traffic,
+        intake: &Intake,
     ) -> Result<Admitted, Detour> {
         let envelope = self.envelope.envelope();
         let (key, digest, publisher) = (envelope.key(), envelope.digest(), envelope.publisher());
@@ -229,7 +229,7 @@ impl Verified {
             return Err(self.rejected(Rejection::NotReceived(why)).into());
         }
         // Asked again after the signature: another copy may have come meanwhile.
-        match traffic.intake.fresh(key).map(|fresh| fresh.digest()) {
+        match intake.fresh(key).map(|fresh| fresh.digest()) {
             Some(fresh) if fresh == digest => return Err(self.concluded(Verdict::Refused).into()),
             None if !self.is_rival => {}
             _ => return Err(Detour::Rival(Box::new(self))),

@@ -10,22 +10,22 @@ mod rates;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{IdentityKey, PublisherName};
-use crate::limits::{
-    ANSWER_LATE_MS, CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX, SKIP_EVERY_MS,
-};
+use crate::limits::{ANSWER_LATE_MS, CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, SKIP_EVERY_MS};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::TokenBucket;
-use crate::protocol::context::{CoreContext, CoreDisk, CoreState, FeedPipe, Traffic};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Role, StreamId, Ticket, TransportOutput};
 use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
+use crate::protocol::pipe::FeedPipe;
 use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions, is_same_entry};
 use crate::protocol::rules::without;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
-use crate::protocol::statements::{self, STATEMENT_RATE};
+use crate::protocol::state::STATEMENT_RATE;
+use crate::protocol::state::{CoreState, Traffic};
 use crate::record::{Note, Owed, RetryCondition};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
@@ -34,7 +34,6 @@ use crate::wire::{
 };
 
 use looks::Looks;
-pub use rates::PublisherRates;
 use rates::Rates;
 
 /// Streams of one peer that have not said HELLO yet, or wait for a probe.
@@ -342,7 +341,7 @@ impl PeerSession {
     fn learn(&mut self, statement: &bytes::Bytes, core: &mut CoreState) {
         let now = core.context.tick();
         let rate = self.rates.statements.get_or_insert_with(|| TokenBucket::new(STATEMENT_RATE, now));
-        if statements::learn(statement, &self.peer.name, rate, core) {
+        if core.learn(statement, &self.peer.name, rate) {
             self.rates.spend(now);
         }
     }

@@ -3,8 +3,8 @@
 //! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
-//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `statements`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
-//! `fault`, `obstacle`, `dialect`, `view`.
+//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `state`, `pipe`, `steady`, `backoff`,
+//! `bucket`, `publisher_rates`, `rules`, `failing`, `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
 pub mod backoff;
@@ -19,11 +19,13 @@ pub mod io;
 pub mod link;
 pub mod node;
 pub mod obstacle;
+pub mod pipe;
+pub mod publisher_rates;
 pub mod receiver;
 pub mod rules;
 pub mod sender;
 pub mod sent;
-pub mod statements;
+pub mod state;
 pub mod steady;
 #[cfg(feature = "sim")]
 mod successor;

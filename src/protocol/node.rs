@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::identity::{CoreDigest, PublisherName};
 use crate::limits::RECONNECT_FIRST_MS;
 use crate::policy::TrustList;
-use crate::protocol::context::{CoreConfig, CoreState};
+use crate::protocol::context::CoreConfig;
 use crate::protocol::handoff::ConsumerHandoffs;
 use crate::protocol::io::{
     ConsumerClosed, CoreCommand, DoorOutput, Event, Input, JournalReader, LossCause, Output, Read, RewindTo,
@@ -24,6 +24,7 @@ use crate::protocol::io::{
 };
 use crate::protocol::link::PeerSession;
 use crate::protocol::rules::without;
+use crate::protocol::state::CoreState;
 use crate::protocol::steady::ClockChange;
 use crate::record::{Entry, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick};

@@ -18,13 +18,15 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
-use crate::protocol::context::{CoreContext, CoreDisk, CoreState, FeedPipe, Traffic};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Verdict};
 use crate::protocol::io::Event;
-use crate::protocol::link::PublisherRates;
+use crate::protocol::pipe::FeedPipe;
+use crate::protocol::publisher_rates::PublisherRates;
 use crate::protocol::rules::without;
+use crate::protocol::state::{CoreState, Traffic};
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};

@@ -14,10 +14,12 @@ use crate::limits::{
     WINDOW_ENVELOPES_MAX,
 };
 use crate::policy::{self, Peer, WithheldReason};
-use crate::protocol::context::{CoreContext, CoreDisk, FeedPipe, Traffic};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::fault::FeedFault;
 use crate::protocol::io::{JournalReader, Read, StoreQuestion, Ticket, TransportOutput};
+use crate::protocol::pipe::FeedPipe;
 use crate::protocol::rules::without;
+use crate::protocol::state::Traffic;
 use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};

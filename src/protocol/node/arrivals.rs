@@ -93,7 +93,7 @@ impl Node {
         let Some(PeerSession { peer, rates, .. }) = session else { return Ok(None) };
         let take_rate =
             |publisher: &_| rates.by_publisher.take(publisher, &peer.name, &core.context, &core.disk);
-        verified.admitted(peer, take_rate, &core.context, &core.traffic).map(Some)
+        verified.admitted(peer, take_rate, &core.context, &core.traffic.intake).map(Some)
     }
 
     fn accept(&mut self, admitted: Admitted) {

@@ -3,7 +3,6 @@
 use crate::protocol::intake::SeenQuestion;
 use crate::protocol::io::{DoorInput, Input, OperatorInput, StoreInput, TransportInput};
 use crate::protocol::node::Node;
-use crate::protocol::statements;
 
 impl Node {
     pub(super) fn on_input(&mut self, input: Input) {
@@ -106,7 +105,7 @@ impl Node {
             }
             OperatorInput::SeenKept { seen_keep_ms } => self.core.context.config.seen_keep_ms = seen_keep_ms,
             OperatorInput::Trust(trust) => self.on_trust(trust),
-            OperatorInput::OwnStatement(statement) => statements::take(statement, &mut self.core),
+            OperatorInput::OwnStatement(statement) => self.core.take_statement(statement),
             OperatorInput::Command(command) => self.on_command(command),
         }
     }
