@@ -1,5 +1,5 @@
-//! What the parts of the core share: what holds while an input is handled, and the journal. What is under way is in
-//! `state`. Functions take those parts that they use. Holds no rule of the protocol.
+//! Shared by the parts of the core: settings, trust and time, fixed while an input is handled, and the journal. Outputs
+//! and open questions are in `state`. Functions take the parts that they use. Holds no rule of the protocol.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Default for CoreBounds {
     }
 }
 
-/// What holds while one input is handled: settings, trust and time.
+/// Settings, trust and time. They do not change while one input is handled.
 #[derive(Debug)]
 pub struct CoreContext {
     pub config: CoreConfig,

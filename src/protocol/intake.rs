@@ -1,5 +1,5 @@
-//! What becomes of an envelope that a peer hands over (PROTOCOL.md §6.2). Each stage is a type that consumes the one
-//! before by one check, and cheap checks come before expensive ones:
+//! Decides on an envelope that a peer hands over (PROTOCOL.md §6.2). Each stage is a type that consumes the one before
+//! by one check, and cheap checks come before expensive ones:
 //!
 //! | from | by | to |
 //! |---|---|---|
@@ -165,10 +165,6 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    pub fn entry(&self) -> &FeedEntry {
-        &self.unseen.decoded.entry
-    }
-
     fn to_verify(&self) -> ToVerify {
         (self.unseen.decoded.envelope.clone(), self.keys.clone())
     }

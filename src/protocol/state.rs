@@ -1,4 +1,5 @@
-//! What is under way in the core, and the whole of what its parts share. Holds no rule of the protocol.
+//! The whole state that the parts of the core share, and of it the traffic: outputs and open questions. Holds no rule of
+//! the protocol.
 
 mod statements;
 
@@ -20,7 +21,7 @@ use crate::time::Now;
 
 pub use statements::{STATEMENT_RATE, StatementSpread};
 
-/// What is under way: outputs to be handed out, and what came and waits for an answer.
+/// Outputs to be handed out, and everything that came and waits for an answer.
 #[derive(Debug)]
 pub struct Traffic {
     outputs: VecDeque<Output>,

@@ -1,5 +1,5 @@
-//! Envelopes, offers and submissions between their arrival and their verdict: what gathers for the seen set and the
-//! workers, what they are asked, and who waits for what. Decides nothing.
+//! Envelopes, offers and submissions between their arrival and their verdict: questions that gather for the seen set
+//! and the workers, open questions, and the entries that wait for an identity. Decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -29,7 +29,8 @@ impl Verdict {
     }
 }
 
-/// Why an entry is not taken. Nothing changes here but what [`Retry`] says, and each is counted and reported once.
+/// Why an entry is not taken. Only the consequence that [`Retry`] names is remembered. Each is counted and reported
+/// once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The bytes of the carrier are not an envelope. The fault of the node that made them, or they are of a later
@@ -37,9 +38,9 @@ pub enum Rejection {
     Undecodable(CodecError),
     /// The hop path does not end with the peer that sent the carrier. The fault of that peer.
     ForeignPath(HopPath),
-    /// No trusted node has the publisher's name, nor had it. Nobody's fault: a peer file may be added.
+    /// No trusted node has the publisher's name, nor had it. No fault: a peer file may be added.
     UnknownPublisher(PublisherName),
-    /// The publisher has no such key, or not at the time of the event. Nobody's fault: a statement may be on its way.
+    /// The publisher has no such key, or not at the time of the event. No fault: a statement may be on its way.
     UnknownKey,
     /// The key that signed belongs to another publisher. The fault of its signer, or two nodes have one name.
     NameMismatch,
@@ -51,13 +52,13 @@ pub enum Rejection {
     ContentIdMismatch,
     /// Another core was published under this identity, and that is proven. The fault of the publisher.
     Equivocation,
-    /// Created before the time from which the seen set is complete. Nobody's fault.
+    /// Created before the time from which the seen set is complete. No fault.
     TooOld,
     /// Created later than our time by more than is waited for. The fault of the publisher's clock, or of ours.
     TooFarAhead,
-    /// Its `expires` has passed. Nobody's fault.
+    /// Its `expires` has passed. No fault.
     Expired,
-    /// The peer file does not allow it from this peer. Nobody's fault: the operator decides.
+    /// The peer file does not allow it from this peer. No fault: the operator decides.
     NotReceived(NotReceived),
     /// Created later than our time, by little: it is taken when that time has come.
     Ahead(Deferral),
@@ -82,7 +83,7 @@ impl Rejection {
     }
 }
 
-/// What an entry that is not taken now is owed with.
+/// The facts with which an entry is owed that is not taken now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferral {
     pub digest: CoreDigest,
@@ -90,7 +91,7 @@ pub struct Deferral {
     pub until: Timestamp,
 }
 
-/// What follows for an entry that is not taken.
+/// The consequence for an entry that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry<'a> {
     /// Nothing: its bytes are what they are.

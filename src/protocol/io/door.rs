@@ -1,4 +1,4 @@
-//! What the local doors bring and ask for, and what they are told: submissions on one side, consumers on the other.
+//! Inputs and outputs of the local doors: submissions on one side, consumers on the other. Says nothing of lines.
 
 use std::sync::Arc;
 

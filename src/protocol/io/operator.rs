@@ -1,4 +1,4 @@
-//! What an operator changes, by files or by commands.
+//! Changes of an operator, by files or by commands. How they are read is not here.
 
 use std::sync::Arc;
 

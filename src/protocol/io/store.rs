@@ -1,4 +1,4 @@
-//! What the store answers, and what it is told or asked. The store decides nothing.
+//! Orders and questions to the store, and its answers. The store decides nothing.
 
 use std::fmt;
 use std::sync::Arc;

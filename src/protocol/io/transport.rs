@@ -1,4 +1,4 @@
-//! What the transport reports, and what it is told to do. It decides nothing.
+//! Reports of the transport, and orders to it. It decides nothing.
 
 use super::{Role, StreamId};
 use crate::identity::PublisherName;

@@ -18,7 +18,7 @@ pub(super) enum StreamEnd {
     Arriving,
 }
 
-/// What to do after a frame.
+/// The next step after a frame.
 enum NextStep {
     GoOn,
     /// The rest waits for the end of a probe.
@@ -174,7 +174,7 @@ impl PeerSession {
         if was_greeted { Ok(()) } else { Err(fault()) }
     }
 
-    /// What the sender of a feed says.
+    /// Handles the frames of the sender of a feed.
     fn on_receiver_frame(&mut self, frame: WireFrame, core: &mut CoreState) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let now = core.context.tick();
@@ -201,7 +201,7 @@ impl PeerSession {
         Ok(())
     }
 
-    /// What the receiver of a feed says.
+    /// Handles the frames of the receiver of a feed.
     fn on_sender_frame(
         &mut self,
         frame: WireFrame,

@@ -110,7 +110,7 @@ impl Node {
         self.now_held(envelope);
     }
 
-    /// `envelope` is accepted, from a peer or a door: whoever waited for it need not ask for it any more.
+    /// `envelope` is accepted, from a peer or a door: peers that were to be asked for it are not asked any more.
     pub(super) fn now_held(&mut self, envelope: Arc<Envelope>) {
         let key = envelope.key();
         let waiting = self.core.traffic.intake.accepted(envelope);

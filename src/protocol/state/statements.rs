@@ -45,8 +45,8 @@ impl StatementSpread {
 }
 
 impl CoreState {
-    /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether it
-    /// cost anything to look at.
+    /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
+    /// it cost anything to look at.
     pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut TokenBucket) -> bool {
         let publisher = match claimed_publisher(bytes) {
             Ok(publisher) => Some(publisher),
