@@ -7,6 +7,13 @@ use crate::time::Tick;
 use crate::wire::WireFrame;
 use crate::wire::frame::encoded_len;
 
+/// Returns `frame` as this node sends it, with its size on the wire. Nothing sizes it again on its way out.
+pub fn sized(frame: WireFrame, context: &CoreContext) -> (WireFrame, usize) {
+    let frame = context.config.dialect.spoken(frame);
+    let bytes = encoded_len(&frame);
+    (frame, bytes)
+}
+
 /// The way out on one stream: counts how much was sent and has not left yet.
 #[derive(Debug)]
 pub struct FeedPipe {
@@ -37,8 +44,15 @@ impl FeedPipe {
     }
 
     pub fn send(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
-        let frame = context.config.dialect.spoken(frame);
-        let bytes = encoded_len(&frame);
+        self.send_sized(sized(frame, context), context, traffic);
+    }
+
+    pub fn send_sized(
+        &mut self,
+        (frame, bytes): (WireFrame, usize),
+        context: &CoreContext,
+        traffic: &mut Traffic,
+    ) {
         self.queued += bytes;
         self.last_sent = context.tick();
         traffic.emit(TransportOutput::Send { stream: self.stream, frame, bytes });

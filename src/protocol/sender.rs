@@ -17,7 +17,7 @@ use crate::policy::{self, Peer, WithheldReason};
 use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::fault::FeedFault;
 use crate::protocol::io::{JournalReader, Read, StoreQuestion, Ticket, TransportOutput};
-use crate::protocol::pipe::FeedPipe;
+use crate::protocol::pipe::{FeedPipe, sized};
 use crate::protocol::rules::without;
 use crate::protocol::state::Traffic;
 use crate::record::Entry;
@@ -320,7 +320,8 @@ impl FeedSender {
             };
             let mark = entry.mark();
             if let Some(frame) = frame {
-                let bytes = u32::try_from(frame.weight()).unwrap_or(u32::MAX);
+                let (frame, size) = sized(frame, context);
+                let bytes = u32::try_from(size).unwrap_or(u32::MAX);
                 if !self.pipe.has_room() || !live.takes(bytes) {
                     return;
                 }
@@ -328,7 +329,7 @@ impl FeedSender {
                 live.unacked_bytes += u64::from(bytes);
                 live.told = mark;
                 live.told_at = context.tick();
-                self.pipe.send(frame, context, traffic);
+                self.pipe.send_sized((frame, size), context, traffic);
             }
             came.remove(&mark.seq);
             live.position = mark;
