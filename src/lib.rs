@@ -38,6 +38,8 @@ pub mod config;
 #[cfg(feature = "node")]
 pub mod daemon;
 #[cfg(feature = "node")]
+pub mod door;
+#[cfg(feature = "node")]
 pub mod explain;
 #[cfg(feature = "node")]
 pub mod files;

@@ -83,14 +83,12 @@ impl CommandAnswer {
 
     /// One JSON object on one line.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), CommandFailure> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
-        self.json_text(format!("{text}\n").as_bytes())
+        self.json_text(format!("{}\n", json_of(value)?).as_bytes())
     }
 
     /// The same for an object with a named form: `schema` is its first key, before all others.
-    pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), CommandFailure> {
-        let text = value.to_string();
+    pub fn object(&mut self, schema: &str, value: &impl Serialize) -> Result<(), CommandFailure> {
+        let text = json_of(value)?;
         let rest = text.strip_prefix('{').unwrap_or("}");
         let comma = if rest == "}" { "" } else { "," };
         self.json_text(format!("{{\"schema\":\"{schema}\"{comma}{rest}\n").as_bytes())
@@ -103,6 +101,42 @@ impl CommandAnswer {
         let written = self.out.flush();
         self.unless_closed(written)
     }
+}
+
+/// Prints the whole answer of a verb: as JSON, or in lines for people.
+pub fn print(
+    json: bool,
+    value: &impl Serialize,
+    lines: impl FnOnce() -> Lines,
+) -> Result<(), CommandFailure> {
+    let mut answer = CommandAnswer::new();
+    if json {
+        answer.json(value)?
+    } else {
+        answer.lines(&lines())?
+    }
+    answer.flush()
+}
+
+/// The same with a named form of JSON.
+pub fn print_object(
+    json: bool,
+    schema: &str,
+    value: &impl Serialize,
+    lines: impl FnOnce() -> Lines,
+) -> Result<(), CommandFailure> {
+    let mut answer = CommandAnswer::new();
+    if json {
+        answer.object(schema, value)?
+    } else {
+        answer.lines(&lines())?
+    }
+    answer.flush()
+}
+
+fn json_of(value: &impl Serialize) -> Result<String, CommandFailure> {
+    serde_json::to_string(value)
+        .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))
 }
 
 fn fault(error: &io::Error) -> CommandFailure {

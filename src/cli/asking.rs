@@ -20,6 +20,17 @@ pub enum AskSource {
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 64;
 
+/// Asks the operator to agree on standard input, unless `yes` was said already.
+///
+/// # Errors
+/// Exit 1 if the operator does not agree; exit 2 if there is nobody to ask.
+pub fn confirm(yes: bool, question: &str, otherwise: &str, verb: &str) -> Result<(), CommandFailure> {
+    if yes || agreed(question, AskSource::Stdin, otherwise, verb)? {
+        return Ok(());
+    }
+    Err(CommandFailure::no(otherwise))
+}
+
 /// Asks the operator to agree. `otherwise` says what was not done if not. `verb` is the command to repeat with `--yes`,
 /// with all its arguments: without them it may be a worse one.
 ///

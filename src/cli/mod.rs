@@ -12,6 +12,7 @@ mod consumer;
 mod convert;
 mod decide;
 mod demo;
+mod envelope_file;
 mod event;
 mod event_open;
 mod failure;

@@ -166,7 +166,15 @@ impl NodeDirectory {
         }
     }
 
-    /// The same, but `None` if no node runs.
+    /// Asks the running node to do something.
+    pub fn order(&self, request: &ControlRequest) -> Result<(), CommandFailure> {
+        match self.ask(request)? {
+            ControlReply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks like `ask`, but gives `None` if no node runs.
     pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
@@ -229,6 +237,17 @@ pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<Sign
     let known = daemon::copies(&config.paths.state, |_| Some(*identity));
     known.of(identity).map(|stated| stated.latest().clone())
 }
+
+/// Asks the running node, and gives the content of the one reply that fits.
+macro_rules! ask_for {
+    ($place:expr, $request:expr, $reply:ident) => {
+        match $place.ask(&$request)? {
+            crate::control::ControlReply::$reply(content) => content,
+            other => return Err(crate::cli::place::unexpected(&other)),
+        }
+    };
+}
+pub(crate) use ask_for;
 
 /// Returns the failure for a reply that does not fit the request: the versions differ.
 pub fn unexpected(reply: &ControlReply) -> CommandFailure {

@@ -6,7 +6,7 @@
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
 pub mod address;
-pub mod doors;
+mod doors;
 pub mod filters;
 pub mod groups;
 pub mod log_level;
@@ -20,7 +20,6 @@ pub mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use doors::DoorConfigs;
 pub use filters::FileLists;
 pub use groups::GroupFile;
 pub use node::{JournalSettings, NodeConfig, NodePaths};

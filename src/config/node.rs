@@ -2,12 +2,15 @@
 //! next start. `doors` reads the sections about the pipeline.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
+use super::doors::{CONSUMER_KEYS, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
+use super::reading::{ConfigReport, TomlSection, checked, parse, read};
 use super::{address, log_level};
-use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
+use crate::door::DoorSettings;
+use crate::format::DoorDefaults;
+use crate::identity::{NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
 
@@ -28,13 +31,15 @@ const KEYS: &[&str] = &[
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
-const SECTIONS: &[KnownKeys] = &[
-    ("", KEYS),
-    ("journal", JOURNAL_KEYS),
-    ("paths", PATHS_KEYS),
-    ("[submit]", SUBMIT_KEYS),
-    ("[consumer]", CONSUMER_KEYS),
-];
+static SECTIONS: LazyLock<[KnownKeys; 5]> = LazyLock::new(|| {
+    [
+        ("", KEYS),
+        ("journal", JOURNAL_KEYS),
+        ("paths", PATHS_KEYS),
+        ("[submit]", &SUBMIT_KEYS),
+        ("[consumer]", &CONSUMER_KEYS),
+    ]
+});
 /// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
@@ -72,7 +77,7 @@ pub struct NodeConfig {
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
-    pub doors: DoorConfigs,
+    pub doors: DoorSettings,
 }
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
@@ -126,7 +131,7 @@ impl NodeConfig {
     }
 
     pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, SECTIONS);
+        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, &*SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(ConfigErrors(report.problems));
@@ -173,6 +178,11 @@ impl NodeConfig {
         NodeNames::new(self.name.clone(), self.aliases.clone())
     }
 
+    /// Returns the effects of a door that adds nothing of its own.
+    pub fn door_defaults(&self) -> DoorDefaults {
+        DoorDefaults::of(self.name.clone(), self.project.clone(), self.default_tlp)
+    }
+
     /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.
     pub fn invited_at(&self) -> Vec<String> {
         if !self.advertise.is_empty() {
@@ -195,13 +205,10 @@ fn name_of(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Publi
 
 /// Old names, of this node or of a peer.
 pub(super) fn aliases(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = top.texts("aliases", report).unwrap_or_default();
-    if let Some(beyond) = texts.get(ALIASES_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "aliases".into(), value, wanted });
-    }
-    let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
-    parsed.collect()
+    let most = (ALIASES_MAX, "one of 16 aliases at most");
+    let names =
+        top.list("aliases", most, report, |at, report| checked(at, "aliases", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 fn project_name(
@@ -214,15 +221,6 @@ fn project_name(
         Some(at) => checked(at, key, ProjectName::parse, report),
         None => ProjectName::parse(default).ok(),
     }
-}
-
-pub(super) fn checked<T>(
-    at: TomlPosition<&str>,
-    key: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, IdentityError>,
-    report: &mut ConfigReport,
-) -> Option<T> {
-    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
 /// Reads the addresses on which this node listens, or those of its invitations.
@@ -247,23 +245,11 @@ fn addresses_that(
     report: &mut ConfigReport,
     fault: impl Fn(&str) -> Option<&'static str>,
 ) -> Option<Vec<String>> {
-    let texts = section.texts(key, report)?;
-    if let Some(beyond) = texts.get(ADDRESSES_MAX) {
-        let (value, wanted) = (beyond.value.to_owned(), "one of 16 addresses at most");
-        report.fault(beyond.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-    }
-    let mut addresses = Vec::with_capacity(texts.len().min(ADDRESSES_MAX));
-    for at in texts {
+    section.list(key, (ADDRESSES_MAX, "one of 16 addresses at most"), report, |at, report| {
         let address = address::parse(at.value).ok_or(address::WANTED);
-        match address.and_then(|address| fault(&address).map_or(Ok(address), Err)) {
-            Ok(address) => addresses.push(address),
-            Err(wanted) => {
-                let value = at.value.chars().take(120).collect();
-                report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-            }
-        }
-    }
-    Some(addresses)
+        let address = address.and_then(|address| fault(&address).map_or(Ok(address), Err));
+        address.map_err(|wanted| report.refuse(key, &at, wanted)).ok()
+    })
 }
 
 pub(super) fn tlp(
@@ -271,24 +257,12 @@ pub(super) fn tlp(
     key: &'static str,
     report: &mut ConfigReport,
 ) -> Option<Tlp> {
-    let at = section.text(key, report)?;
-    let label = Tlp::parse(at.value);
-    if label.is_none() {
-        let value = at.value.chars().take(80).collect();
-        let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
-        report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-    }
-    label
+    let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
+    section.choice(key, wanted, report, Tlp::parse)
 }
 
 fn log(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
-    let at = top.text("log", report)?;
-    let directives = log_level::directives(at.value);
-    if directives.is_none() {
-        let value = at.value.chars().take(80).collect();
-        report.fault(at.line, ConfigFault::Value { key: "log".to_owned(), value, wanted: log_level::WANTED });
-    }
-    directives
+    top.choice("log", log_level::WANTED, report, log_level::directives)
 }
 
 fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSettings {
@@ -297,38 +271,23 @@ fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSetti
     if let Some(days) = section.number("keep_days", report) {
         match u32::try_from(days.value) {
             Ok(value) if (1..=KEEP_DAYS_MAX).contains(&days.value) => journal.keep_days = value,
-            _ => {
-                let (value, wanted) = (days.value.to_string(), "a number of days from 1 to 36500");
-                report.fault(days.line, ConfigFault::Value { key: "keep_days".into(), value, wanted });
-            }
+            _ => report.refuse("keep_days", &days, "a number of days from 1 to 36500"),
         }
     }
+    let wanted = "a size of 1 MB or more, like \"20GB\"";
+    let fits = |bytes: &u64| *bytes >= KEEP_BYTES_MIN;
     if section.is_text("keep_bytes") {
-        if let Some(at) = section.text("keep_bytes", report) {
-            let size = at.value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
-            keep_bytes(TomlPosition { line: at.line, value: size }, at.value, &mut journal, report);
-        }
+        let size = section.choice("keep_bytes", wanted, report, |text| {
+            text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64()).filter(fits)
+        });
+        journal.keep_bytes = size.unwrap_or(journal.keep_bytes);
     } else if let Some(at) = section.number("keep_bytes", report) {
-        let typed = at.value.to_string();
-        keep_bytes(TomlPosition { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
+        match fits(&at.value) {
+            true => journal.keep_bytes = at.value,
+            false => report.refuse("keep_bytes", &at, wanted),
+        }
     }
     journal
-}
-
-fn keep_bytes(
-    size: TomlPosition<Option<u64>>,
-    typed: &str,
-    journal: &mut JournalSettings,
-    report: &mut ConfigReport,
-) {
-    match size.value {
-        Some(bytes) if bytes >= KEEP_BYTES_MIN => journal.keep_bytes = bytes,
-        _ => {
-            let value = typed.chars().take(80).collect();
-            let wanted = "a size of 1 MB or more, like \"20GB\"";
-            report.fault(size.line, ConfigFault::Value { key: "keep_bytes".into(), value, wanted });
-        }
-    }
 }
 
 fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> NodePaths {

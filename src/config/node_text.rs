@@ -2,8 +2,18 @@
 //! Nothing is written here.
 
 use super::node::{FEDERATION_DEFAULT, LISTEN_DEFAULT, PROJECT_DEFAULT};
-use super::write::{NewNode, list, text};
 use crate::format::StripRule;
+use crate::identity::{ProjectName, PublisherName};
+
+/// The settings that `init` was given.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    pub name: PublisherName,
+    pub federation: Option<ProjectName>,
+    /// Empty: the default.
+    pub listen: Vec<String>,
+    pub advertise: Vec<String>,
+}
 
 /// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
 pub(super) fn node_text(new: &NewNode) -> String {
@@ -96,6 +106,19 @@ fn often_local() -> String {
         format!("#   {},\n", fields.join(", "))
     });
     lines.collect()
+}
+
+pub(super) fn text(plain: &str) -> String {
+    toml_edit::Value::from(plain).to_string()
+}
+
+/// An array on one line.
+pub(super) fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return "[]".to_owned();
+    }
+    let quoted: Vec<String> = items.iter().map(|item| text(item)).collect();
+    format!("[{}]", quoted.join(", "))
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filters::filter;
-use super::node::{aliases, checked, dialled, tlp};
+use super::node::{aliases, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlSection, parse};
+use super::reading::{ConfigReport, TomlSection, checked, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
 use crate::filter::{FilterLists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
@@ -178,8 +178,7 @@ fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey>
                     "a sealing key: it is weak, and anybody could open what is sealed to it"
                 }
             };
-            let value = at.value.chars().take(80).collect();
-            report.fault(at.line, ConfigFault::Value { key: "seal".into(), value, wanted });
+            report.refuse("seal", &at, wanted);
             None
         }
     }
@@ -216,14 +215,10 @@ fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
 }
 
 fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = section.texts("ignore", report).unwrap_or_default();
-    if let Some(beyond) = texts.get(IGNORED_MAX) {
-        let (value, wanted) =
-            (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "ignore".into(), value, wanted });
-    }
-    let parsed = texts.into_iter().filter_map(|at| checked(at, "ignore", PublisherName::parse, report));
-    parsed.collect()
+    let most = (IGNORED_MAX, "one of 256 ignored publishers at most");
+    let names = section
+        .list("ignore", most, report, |at, report| checked(at, "ignore", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 fn share(top: &TomlSection<'_, '_>, lists: &dyn FilterLists, report: &mut ConfigReport) -> Share {
@@ -253,17 +248,12 @@ fn receive(
 }
 
 fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
-    let at = section.text(key, report)?;
-    let number = at.value.strip_suffix("/s").map(str::trim_end);
-    let per_second = number
-        .filter(|number| number.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 0);
-    if per_second.is_none() {
-        let value = at.value.chars().take(80).collect();
-        report.fault(at.line, ConfigFault::Value { key: key.into(), value, wanted: "a rate like \"100/s\"" });
-    }
-    per_second.map(|per_second| Rate { per_second })
+    section.choice(key, "a rate like \"100/s\"", report, |text| {
+        let number = text.strip_suffix("/s")?.trim_end();
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let per_second = number.parse().ok().filter(|per_second| digits && *per_second > 0)?;
+        Some(Rate { per_second })
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, NodePaths};
 use super::peer_file::PeerFile;
 use super::problem::{ConfigFault, ConfigProblem};
-use super::reading::read_listed;
+use super::reading::{read_listed, toml_paths};
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
@@ -109,7 +109,7 @@ impl PeerFiles {
         peers.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
         let mut problems = loading.problems;
         let mut files = Self { peers, ..Self::default() };
-        let (groups, group_problems) = groups::load(config, &files, &self.groups);
+        let (groups, group_problems) = groups::load(config, &files.peers, &self.groups);
         files.groups = groups;
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         // Behind those of peer files, which may be their cause.
@@ -145,20 +145,6 @@ impl PeerFiles {
     fn runs(&self, file: &PeerFile) -> bool {
         self.peer(&file.peer.name).is_some_and(|running| running.peer.key == file.peer.key)
     }
-}
-
-/// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
-pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 struct PeerLoading<'a> {

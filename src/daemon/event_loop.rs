@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::control::{CONSUMERS_FILE, ConsumerFact};
+use crate::control::{CONSUMERS_FILE, ConsumerFact, ControlRefusal};
 use crate::daemon::control::ControlAsk;
 use crate::daemon::delivery_status::ReadTimes;
 use crate::daemon::event_log::EventLog;
@@ -30,7 +30,7 @@ use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::LocalDoors;
 use crate::protocol::io::{
-    Event, OperatorInput, StoreInput, StoreOutput, StoreQuestion, Ticket, TransportOutput,
+    CommandRefused, Event, OperatorInput, StoreInput, StoreOutput, StoreQuestion, Ticket, TransportOutput,
 };
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
@@ -97,7 +97,7 @@ impl LoopWatches {
 /// Commands of the operator's that the core has not answered.
 struct PendingCommands {
     next: u64,
-    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), CommandRefused>>>,
 }
 
 pub struct EventLoop {
@@ -140,7 +140,7 @@ impl EventLoop {
         let mut batch = Vec::with_capacity(INPUTS_MAX);
         let mut peers_due = tokio::time::interval(Duration::from_millis(PEERS_EVERY_MS));
         let mut lags_due = tokio::time::interval(Duration::from_secs(1));
-        let mut stopping: Option<oneshot::Receiver<Result<(), String>>> = None;
+        let mut stopping: Option<oneshot::Receiver<Result<(), CommandRefused>>> = None;
         self.obey();
         self.look_for_undeliverable(&self.node.view());
         loop {
@@ -262,9 +262,10 @@ impl EventLoop {
     }
 
     /// `keys/` as it is now: sign with it, and tell everybody.
-    fn reload_keys(&mut self) -> Result<(), String> {
-        let keyring = Keyring::load(&self.files.config.paths.keys).map_err(|error| error.to_string())?;
-        self.check_newest(&keyring).map_err(|error| error.to_string())?;
+    fn reload_keys(&mut self) -> Result<(), ControlRefusal> {
+        let refused = |error: KeyringError| ControlRefusal::no(error.to_string());
+        let keyring = Keyring::load(&self.files.config.paths.keys).map_err(refused)?;
+        self.check_newest(&keyring).map_err(refused)?;
         self.watches.keys_stale = None;
         self.files.opener.replace(keyring.opens_with().cloned());
         self.files.signer.replace(keyring.signing_key_in_use().clone());
@@ -274,11 +275,13 @@ impl EventLoop {
         Ok(())
     }
 
-    fn take_statement(&mut self, bytes: &bytes::Bytes) -> Result<(), String> {
+    fn take_statement(&mut self, bytes: &bytes::Bytes) -> Result<(), ControlRefusal> {
         let trust = self.node.trust();
-        let publisher = claimed_publisher(bytes).map_err(|error| error.to_string())?;
-        let identity = trust.identity_key(&publisher).ok_or_else(|| format!("no peer \"{publisher}\""))?;
-        let statement = SignedStatement::verify(bytes, identity).map_err(|error| error.to_string())?;
+        let publisher = claimed_publisher(bytes).map_err(|error| ControlRefusal::no(error.to_string()))?;
+        let identity =
+            trust.identity_key(&publisher).ok_or_else(|| ControlRefusal::unknown_peer(&publisher))?;
+        let statement = SignedStatement::verify(bytes, identity)
+            .map_err(|error| ControlRefusal::no(error.to_string()))?;
         self.node.handle_input(OperatorInput::OwnStatement(statement), clock::now());
         Ok(())
     }

@@ -1,10 +1,9 @@
 //! Health over time: one line of log for each change of it, since when each reason stands, and `incidents.json`,
 //! which keeps incidents over a restart. The problems themselves are derived in `status`.
 
-use std::fs;
 use std::path::Path;
 
-use crate::daemon::kept_file::KeptFile;
+use crate::daemon::kept_file::{KeptFile, read_small};
 use crate::daemon::repeats::HEALTH_LINES;
 use crate::status::incidents::{Acknowledged, is_same};
 use crate::status::{HealthCode, HealthItem, HealthThresholds, Incidents, Snapshot};
@@ -30,12 +29,8 @@ impl HealthWatch {
     /// Takes up what an earlier process kept in `state`. A file that cannot be read is as if it were not there.
     pub fn open(state: &Path) -> Self {
         let file = state.join(FILE);
-        let read = || {
-            let size = fs::metadata(&file).ok()?.len();
-            let text = (size <= FILE_BYTES_MAX).then(|| fs::read(&file).ok()).flatten()?;
-            serde_json::from_slice::<Incidents>(&text).ok()
-        };
-        let written = read().unwrap_or_default();
+        let written: Incidents =
+            serde_json::from_slice(&read_small(&file, FILE_BYTES_MAX)).unwrap_or_default();
         let incidents = written.clone().carried_over();
         let file = KeptFile::new(file);
         Self { thresholds: thresholds(), incidents, file, written, logged: Vec::new() }
@@ -46,7 +41,7 @@ impl HealthWatch {
         let (peers, consumers) = (&snapshot.peers, &snapshot.consumers);
         self.incidents.forget(|old| {
             let peer_gone = old.peer.as_ref().is_some_and(|name| peers.iter().all(|peer| peer.name != *name));
-            let named = |name: &String| consumers.iter().any(|consumer| consumer.name.as_ref() == Some(name));
+            let named = |name: &String| consumers.iter().any(|consumer| consumer.name == *name);
             let consumer_gone = old.consumer.as_ref().is_some_and(|name| !named(name));
             old.code != HealthCode::Equivocation && (peer_gone || consumer_gone)
         });

@@ -3,13 +3,12 @@
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `event_log` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
 //! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `control`, `trace`, `dry_run`,
-//! `doors`, `feed_facts`, `delivery_status` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
+//! `feed_facts`, `delivery_status` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `spoken`, `frame_dump`.
 
 mod changes;
 mod control;
 mod delivery_status;
-mod doors;
 mod dry_run;
 mod event_log;
 mod event_loop;
@@ -35,7 +34,6 @@ mod unknown;
 mod verdict_words;
 mod workers;
 
-pub use doors::socket_door;
 pub use keys::copies;
 pub use renamed::former_name;
 

@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::config::{ConfigErrors, FileLists, FilesFingerprint, NodeConfig, NodePaths, PeerFiles};
 use crate::daemon::control::{ControlAsk, ControlService};
-use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, reachable};
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::{keys, log, spoken};
 use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
+use crate::identity::LogId;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::local::{
@@ -296,17 +296,32 @@ fn open_doors(
         trust: Arc::clone(trust),
         signer: keys.signer,
         body_id_secret: keys.keyring.body_id_secret(),
-        door: socket_door(config),
+        plain: config.door_defaults(),
         control,
         journal,
         opening: Arc::new(EnvelopeOpening::new(keys.opener, clock::now)),
-        doors: door_setups(config),
+        doors: config.doors.clone(),
+        state: config.paths.state.clone(),
         lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };
     LocalDoors::start(
         &DoorPlaces { run: config.paths.run.clone(), group: config.socket_group.clone() },
         behind,
     )
+}
+
+/// Returns the questions that doors ask of the journal; its store answers them.
+fn journal_questions(store: &Arc<Store>, log_id: LogId) -> Arc<JournalQuestions> {
+    let store = Arc::clone(store);
+    let holds = Arc::new(move |mark| -> futures::future::BoxFuture<'static, bool> {
+        let store = Arc::clone(&store);
+        Box::pin(async move {
+            // A journal that cannot be read agrees with nothing: then nothing is skipped.
+            let asked = tokio::task::spawn_blocking(move || store.holds(mark).unwrap_or(false));
+            asked.await.unwrap_or(false)
+        })
+    });
+    Arc::new(JournalQuestions { log_id, holds })
 }
 
 async fn open_store(

@@ -5,6 +5,7 @@
 
 mod canonical;
 pub mod codec;
+mod codec_error;
 pub mod content;
 mod core_fields;
 mod extensions;
@@ -25,7 +26,7 @@ use crate::link::Link;
 use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
-pub use codec::CodecError;
+pub use codec_error::CodecError;
 pub use content::{ContentError, check_content};
 pub use extensions::{EXTENSION_KEYS, Extensions};
 pub use seal::{OpenError, SealError, SealKey, SealOpener};
@@ -45,6 +46,21 @@ pub enum IdScheme {
     Content = 1,
     /// UUIDv8 of HMAC-SHA-256 over the body with a secret of the publisher's node.
     Body = 2,
+}
+
+impl IdScheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Content => "content",
+            Self::Body => "body",
+        }
+    }
+
+    /// Returns the scheme of a word of `ids`.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Random, Self::Content, Self::Body].into_iter().find(|scheme| scheme.as_str() == text)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

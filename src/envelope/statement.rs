@@ -9,7 +9,8 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, CodecError, EnvelopeParts, UNPROTECTED_EMPTY};
+use super::CodecError;
+use super::codec::{self, EnvelopeParts, UNPROTECTED_EMPTY};
 use super::sign::{SignatureError, to_be_signed};
 use crate::cbor::{self, CborError, CborReader};
 use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};

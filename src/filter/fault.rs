@@ -7,6 +7,7 @@ use cel::ExecutionError;
 use thiserror::Error;
 
 use super::ListFault;
+use super::value::TOO_LARGE;
 use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 
 /// Why a filter is refused, and the place in its text. The operator, or the client that sent it, must fix it.
@@ -197,9 +198,6 @@ impl FilterFailure {
         }
     }
 }
-
-/// The function that fails if no double holds a number; the message is its key.
-pub(super) const TOO_LARGE: &str = "@too_large";
 
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()

@@ -52,13 +52,9 @@ impl DoorDefaults {
 
     /// Returns the defaults of a door to IntelMQ: ids of the body, so that an event is recognised if a bot sends it
     /// again, the default list of fields that stay at home, and no secrets inside URLs.
-    pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
-        Self {
-            ids: IdScheme::Body,
-            strip: StripRule::intelmq_defaults(),
-            mask_secrets: true,
-            ..Self::of(publisher, project, default_tlp)
-        }
+    #[must_use]
+    pub fn at_intelmq(self) -> Self {
+        Self { ids: IdScheme::Body, strip: StripRule::intelmq_defaults(), mask_secrets: true, ..self }
     }
 }
 

@@ -2,23 +2,20 @@
 //! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
 //! caller asks whether an id was seen.
 
-use std::ops::Range;
-
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
-use super::edit;
 use super::explode;
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
+use super::payload::CheckedPayload;
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::ChildEvent;
-use super::secrets::{MASK, secret_places};
 use super::siblings::ExplodedEvent;
-use super::strip::Leaving;
+use super::strip::RemovedParts;
 use crate::envelope::EventType;
 use crate::event::EventFormat;
-use crate::event::json::{self, JsonKind, JsonMember, JsonScan};
+use crate::event::json::{self, JsonError, JsonKind, JsonMember, JsonScan};
 use crate::identity::EventId;
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
@@ -45,6 +42,15 @@ pub struct Returned {
 }
 
 impl ParsedSubmission {
+    /// Returns true if the line or the door asks for a seal.
+    pub fn asks_for_seal(&self) -> bool {
+        match self {
+            Self::New(draft) => draft.seal,
+            Self::Exploded(exploded) => exploded.asks_for_seal(),
+            Self::Child(_) | Self::Returned(_) => false,
+        }
+    }
+
     /// Keys of meta that mean nothing here and were kept: the answer names them.
     pub fn unknown_keys(&self) -> &[String] {
         match self {
@@ -79,39 +85,42 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
     if scan.kind != JsonKind::Object {
         return Err(pasted::explain(line, SubmitError::new(SubmitCode::NotObject, "not a JSON object")));
     }
-    // It is UTF-8: the scan has seen to it.
-    let text = std::str::from_utf8(line).unwrap_or_default();
     let reader = MetaReader::new(Names { publisher: &door.publisher, project: &door.project });
     match scan.members.iter().find(|member| member.key == "payload") {
-        None if scan.depth > JSON_DEPTH_MAX => {
-            Err(json::JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }.into())
-        }
         None => {
+            check_depth(&scan)?;
             check_plain(&scan.members)?;
-            read_event(EventMeta::default(), text, &scan, door)
+            read_event(EventMeta::default(), &scan, door)
         }
         Some(payload) if payload.kind != JsonKind::Object => {
             Err(SubmitError::new(SubmitCode::NotObject, "the payload is not a JSON object"))
         }
         Some(payload) => {
-            let mut meta = reader.read(text, &scan.members)?;
+            let mut meta = reader.read(scan.text, &scan.members)?;
             if meta.event_type.is_none() {
-                meta.event_type = type_of(text, &scan.members);
+                meta.event_type = type_of(&scan);
             }
-            let text = &text[payload.value_at.clone()];
-            read_event(meta, text, &json::scan(text.as_bytes(), JSON_DEPTH_MAX)?, door)
+            let payload = scan.inside(payload);
+            check_depth(&payload)?;
+            read_event(meta, &payload, door)
         }
+    }
+}
+
+fn check_depth(scan: &JsonScan<'_>) -> Result<(), JsonError> {
+    match scan.depth > JSON_DEPTH_MAX {
+        true => Err(JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }),
+        false => Ok(()),
     }
 }
 
 fn read_event(
     meta: EventMeta,
-    text: &str,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let leaving = Leaving::find(text, scan, &door.strip)?;
-    let of: Option<EventId> = match &leaving.uuid {
+    let removed = RemovedParts::find(scan, &door.strip)?;
+    let of: Option<EventId> = match &removed.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
             // If it cannot be an id, it was never seen.
             SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
@@ -130,8 +139,8 @@ fn read_event(
         return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
     }
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
-    let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));
-    let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
+    let list = scan.members.iter().find(|member| explode::is_list(member) && removed.keeps(member));
+    let event_type = meta.event_type.or_else(|| type_of(scan)).unwrap_or(EventType::Event);
     let draft = CoreDraft {
         publisher: door.publisher.clone(),
         project: door.project.clone(),
@@ -141,7 +150,7 @@ fn read_event(
         seal: meta.seal || door.seal,
         // The strictest, until it is read.
         label: Tlp::Red.into(),
-        payload: published(text, scan, &leaving, door)?,
+        payload: CheckedPayload::of(scan, &removed, door)?,
         meta,
         format,
         event_type,
@@ -153,13 +162,15 @@ fn read_event(
         if of.is_some() {
             return Err(SubmitError::multi_value_again(&list.key));
         }
-        let whole = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: true };
+        let whole =
+            LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: true };
         // A member that stays at home has its label all the same.
         let whole =
             EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
         return exploded(draft, &whole, usize::from(most), door);
     }
-    let payload = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: false };
+    let payload =
+        LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: false };
     let label = EventLabel::of(&draft.meta, &payload, door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
     Ok(match of {
@@ -175,14 +186,14 @@ fn exploded(
     most: usize,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let scan = json::scan(whole.payload.as_bytes(), JSON_DEPTH_MAX)?;
-    let lists: Vec<&JsonMember<'_>> = scan.members.iter().filter(|member| explode::is_list(member)).collect();
-    let texts = explode::product(&whole.payload, &lists, most)?;
+    let members = json::members(whole.payload.as_str());
+    let lists: Vec<&JsonMember<'_>> = members.iter().filter(|member| explode::is_list(member)).collect();
+    let texts = explode::product(whole.payload.as_str(), &lists, most)?;
     let mut drafts = Vec::with_capacity(texts.len());
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = published(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?, door)?;
+        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.strip)?, door)?;
         let own =
             LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
@@ -199,9 +210,9 @@ fn exploded(
 }
 
 /// Returns the type that IntelMQ's `__type` gives. Its other values (`Message`) are events.
-fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
-    let member = members.iter().find(|member| member.key == "__type")?;
-    let report = string_of(text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
+fn type_of(scan: &JsonScan<'_>) -> Option<EventType> {
+    let member = scan.members.iter().find(|member| member.key == "__type")?;
+    let report = string_of(scan.text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
     Some(if report { EventType::Report } else { EventType::Event })
 }
 
@@ -209,33 +220,6 @@ fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
 fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<EventLabel, SubmitError> {
     let sealable = meta.seal || door.seal || !meta.to.is_empty() || !door.to.is_empty();
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
-}
-
-/// Returns the payload without the members that leave it, and with its secrets masked if the door says so.
-fn published(
-    text: &str,
-    scan: &JsonScan<'_>,
-    leaving: &Leaving,
-    door: &DoorDefaults,
-) -> Result<String, SubmitError> {
-    let (start, text) = (scan.value_at.start, &text[scan.value_at.clone()]);
-    let cuts = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start);
-    let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
-    if door.mask_secrets {
-        let stays = |secret: &Range<usize>| {
-            let before = edits.partition_point(|(cut, _)| cut.end <= secret.start);
-            edits.get(before).is_none_or(|(cut, _)| secret.end <= cut.start)
-        };
-        let secrets: Vec<_> = secret_places(text).into_iter().filter(stays).collect();
-        edits.extend(secrets.into_iter().map(|secret| (secret, MASK)));
-        edits.sort_unstable_by_key(|(place, _)| place.start);
-    }
-    let payload = edit::copy_edited(text.as_bytes(), &edits);
-    if payload[1..payload.len() - 1].iter().all(u8::is_ascii_whitespace) {
-        return Err(SubmitError::new(SubmitCode::Empty, "the event has no fields"));
-    }
-    // Places begin and end between characters: it is UTF-8 still.
-    String::from_utf8(payload).map_err(|_| SubmitError::new(SubmitCode::BadJson, "not UTF-8"))
 }
 
 #[cfg(test)]

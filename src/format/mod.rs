@@ -14,6 +14,7 @@ pub mod intelmq;
 mod label;
 mod meta;
 mod pasted;
+mod payload;
 mod refusal;
 mod republish;
 mod secrets;

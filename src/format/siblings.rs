@@ -59,6 +59,10 @@ impl ExplodedEvent {
         std::iter::once(&mut self.whole).chain(&mut self.drafts)
     }
 
+    pub(super) fn asks_for_seal(&self) -> bool {
+        self.whole.seal
+    }
+
     pub(super) fn unknown_keys(&self) -> &[String] {
         &self.whole.meta.unknown
     }

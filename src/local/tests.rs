@@ -131,13 +131,14 @@ fn behind(inputs: mpsc::Sender<Input>) -> DoorServices {
         trust: Arc::new(ArcSwap::from_pointee(trust)),
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),
-        door: door(),
+        plain: door(),
         control: Arc::new(|request, _account| Box::pin(async move { vec![format!("<{request}>")] })),
         journal: Arc::new(JournalQuestions {
             log_id: crate::identity::LogId([1; 16]),
             holds: Arc::new(|_| Box::pin(async { true })),
         }),
-        doors: DoorSetups::default(),
+        doors: DoorSettings::default(),
+        state: "/nonexistent".into(),
         lists: Arc::new(|| Box::new(crate::filter::NoLists)),
     }
 }

@@ -12,8 +12,8 @@ use crate::policy::{self, ConsumerTerms, NotHandedOff};
 use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause, Read,
-    StartPosition, StoreQuestion,
+    CommandRefused, ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause,
+    Read, StartPosition, StoreQuestion,
 };
 use crate::protocol::rules::without;
 use crate::protocol::state::{CoreState, Traffic};
@@ -318,9 +318,9 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), String> {
+    pub fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), CommandRefused> {
         if core.disk.ledger.consumers.remove(name).is_none() {
-            return Err(format!("no consumer \"{name}\""));
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
         self.close_named(name, ConsumerClosed::Removed, &mut core.traffic);
         self.failing.remove(name);
@@ -337,9 +337,9 @@ impl ConsumerHandoffs {
         name: &ConsumerName,
         to: StartPosition,
         core: &mut CoreState,
-    ) -> Result<(), String> {
+    ) -> Result<(), CommandRefused> {
         if !core.disk.ledger.consumers.contains_key(name) {
-            return Err(format!("no consumer \"{name}\""));
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
         self.close_named(name, ConsumerClosed::Rewound, &mut core.traffic);
         let (floor, last) = (core.disk.ends.floor.seq, core.disk.ends.last.seq);

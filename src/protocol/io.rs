@@ -13,7 +13,7 @@ use crate::protocol::intake::reject::Rejection;
 
 pub use door::{ConsumerClosed, ConsumerRequest, DoorInput, DoorOutput, StartPosition, Submitted};
 pub use event::{EnvelopeOutcome, Event, LossCause};
-pub use operator::{CoreCommand, OperatorInput, RewindTo};
+pub use operator::{CommandRefused, CoreCommand, OperatorInput, RewindTo};
 pub use store::{Read, StoreFailure, StoreInput, StoreOutput, StoreQuestion};
 pub use transport::{DialFailure, TransportInput, TransportOutput};
 
@@ -75,7 +75,7 @@ pub enum Output {
     /// Answers [`OperatorInput::Command`].
     CommandDone {
         ticket: Ticket,
-        result: Result<(), String>,
+        result: Result<(), CommandRefused>,
     },
     /// Something happened that the log and the counters should know.
     Event(Event),

@@ -19,14 +19,14 @@ use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
 use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Role, StreamId, Ticket, TransportOutput};
-use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
+use crate::protocol::obstacle::{ObstacleReason, Obstacles};
 use crate::protocol::pipe::FeedPipe;
 use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions, is_same_entry};
 use crate::protocol::rules::without;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
-use crate::protocol::state::STATEMENT_RATE;
-use crate::protocol::state::{CoreState, Traffic};
+use crate::protocol::state::{CoreState, STATEMENT_RATE, Traffic};
 use crate::record::{Note, Owed, RetryCondition};
+use crate::status::FeedSide;
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,

@@ -19,8 +19,9 @@ use crate::policy::TrustList;
 use crate::protocol::context::CoreConfig;
 use crate::protocol::handoff::ConsumerHandoffs;
 use crate::protocol::io::{
-    ConsumerClosed, CoreCommand, DoorOutput, Event, Input, JournalReader, LossCause, Output, Read, RewindTo,
-    Role, StoreFailure, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportOutput,
+    CommandRefused, ConsumerClosed, CoreCommand, DoorOutput, Event, Input, JournalReader, LossCause, Output,
+    Read, RewindTo, Role, StoreFailure, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket,
+    TransportOutput,
 };
 use crate::protocol::link::PeerSession;
 use crate::protocol::rules::without;
@@ -237,7 +238,7 @@ impl Node {
                     .emit(DoorOutput::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
             }
             for ticket in batch.commands {
-                let result = Err(format!("nothing was changed: {failure}"));
+                let result = Err(CommandRefused::NotStored(failure));
                 self.core.traffic.emit(Output::CommandDone { ticket, result });
             }
         }
@@ -337,7 +338,7 @@ impl Node {
             }
             CoreCommand::Decide { ticket, publisher, key, release } => {
                 match self.decide_revoked(&publisher, key, release) {
-                    0 => (ticket, Err(format!("nothing of {publisher} waits for a decision"))),
+                    0 => (ticket, Err(CommandRefused::NothingWaits(publisher))),
                     _ => (ticket, Ok(())),
                 }
             }
@@ -349,8 +350,8 @@ impl Node {
         }
     }
 
-    fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), String> {
-        let link = self.links.get_mut(peer).ok_or_else(|| format!("no peer {peer}"))?;
+    fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), CommandRefused> {
+        let link = self.links.get_mut(peer).ok_or_else(|| CommandRefused::UnknownPeer(peer.clone()))?;
         link.subscribe_again(Some(to), &mut self.core);
         Ok(())
     }

@@ -4,33 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::StatementBook;
-use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, READ_AGAIN_MIN_MS};
-use crate::record::{BrokenEntry, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition};
+use crate::record::{
+    BrokenEntry, ConsumerName, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition,
+};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
-
-/// The name of a consumer, as `out.sock` or the configuration gives it: the same form as a publisher's.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConsumerName(PublisherName);
-
-impl ConsumerName {
-    /// # Errors
-    /// [`IdentityError::Name`].
-    pub fn parse(text: &str) -> Result<Self, IdentityError> {
-        PublisherName::parse(text).map(Self)
-    }
-
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl std::fmt::Display for ConsumerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// How far a consumer has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

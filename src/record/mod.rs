@@ -3,6 +3,7 @@
 //! Nothing here touches a disk.
 
 pub mod bytes;
+mod consumer_name;
 pub mod feed_state;
 pub mod ledger;
 pub mod losses;
@@ -16,8 +17,9 @@ use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, Publ
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
+pub use consumer_name::ConsumerName;
 pub use feed_state::FeedState;
-pub use ledger::{ConsumerName, Ledger, Position};
+pub use ledger::{Ledger, Position};
 pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
 pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};

@@ -402,8 +402,12 @@ impl SimWorld {
         }
         if self.plan.nodes <= 8 {
             let view = self.machines[node].process.as_ref().map(|process| process.core.view());
-            let most =
-                view.iter().flat_map(|view| &view.peers).map(|peer| peer.received.owed).max().unwrap_or(0);
+            let most = view
+                .iter()
+                .flat_map(|view| &view.peers)
+                .map(|peer| peer.status.received.owed)
+                .max()
+                .unwrap_or(0);
             if most > owed_max {
                 return Err(self.violated(format!("(6) {name} owes {most}, more than {owed_max}")));
             }

@@ -10,7 +10,7 @@ mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeedDirection, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
+use super::{FeedSide, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -242,7 +242,7 @@ impl HealthFinding {
         self
     }
 
-    fn side(mut self, side: FeedDirection) -> Self {
+    fn side(mut self, side: FeedSide) -> Self {
         self.0.side = Some(side);
         self
     }

@@ -107,7 +107,7 @@ pub struct HealthItem {
     pub door: Option<String>,
     /// Which side of a feed stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub side: Option<FeedDirection>,
+    pub side: Option<FeedSide>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
     /// It happened, and is shown for a while or until it is acknowledged; else it lasts, and ends with its cause.
@@ -121,7 +121,7 @@ pub struct HealthItem {
 /// Which side of a feed stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FeedDirection {
+pub enum FeedSide {
     Here,
     There,
 }
@@ -257,7 +257,7 @@ pub struct PeerFault {
     #[serde(flatten)]
     pub kind: PeerFaultKind,
     /// The side that refuses.
-    pub side: FeedDirection,
+    pub side: FeedSide,
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// The words of that side; empty if the kind is enough.
@@ -390,9 +390,7 @@ pub struct ReceivedStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerStatus {
-    /// Left out by a reader without a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: String,
     pub position: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_events: Option<u64>,

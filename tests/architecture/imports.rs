@@ -17,6 +17,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
+    ("door", &["limits", "identity", "envelope", "filter", "format", "policy", "record", "protocol"]),
     ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
@@ -58,6 +59,7 @@ const ADAPTER: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "control",
@@ -84,6 +86,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -114,6 +117,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -135,7 +139,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
 /// Of `protocol`, adapters see the vocabulary of its inputs and outputs alone.
 pub const PROTOCOL_FOR_ADAPTERS: &str = "io";
 
-pub const ADAPTERS: &[&str] = &["store", "transport", "local", "keyring", "config"];
+pub const ADAPTERS: &[&str] = &["door", "store", "transport", "local", "keyring", "config"];
 
 /// (crate, the modules that may know it).
 pub const CRATES: &[(&str, &[&str])] = &[
@@ -155,7 +159,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("hkdf", &["envelope"]),
     ("cel", &["filter"]),
     ("regex", &["filter", "format"]),
-    ("ipnet", &["filter", "config", "local"]),
+    ("ipnet", &["filter", "door", "config"]),
     ("redis", &["local"]),
     ("rustls", &["local"]),
     ("rustls_native_certs", &["local"]),

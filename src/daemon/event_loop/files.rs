@@ -11,7 +11,6 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{ConfigProblem, FileLists, FilesFingerprint, NodeConfig, PeerFile, PeerFiles};
 use crate::daemon::changes;
-use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::event_log::EventLog;
 use crate::daemon::rules_log::RulesLog;
 use crate::envelope::{SealKey, SealOpener, Signer};
@@ -129,8 +128,8 @@ impl EventLoop {
         let view = self.node.view();
         // How far a feed that does not run has come is known once it goes on.
         let decided = |name: &PublisherName| {
-            let peer = view.peers.iter().find(|peer| peer.name == *name);
-            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
+            let peer = view.peers.iter().find(|peer| peer.status.name == *name);
+            peer.and_then(|peer| peer.looked_at).unwrap_or(view.ends.last.seq)
         };
         self.files.rules.changed(&peers.peers, clock::now().wall, decided);
         self.renew_door_filters();
@@ -201,7 +200,7 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        let opening = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), same);
+        let opening = self.parts.doors.reload(merged.door_defaults(), merged.doors.clone(), same);
         self.files.config = merged;
         tokio::spawn(async move {
             let failed = opening.await;

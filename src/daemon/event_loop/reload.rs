@@ -9,7 +9,6 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{ConfigProblem, NodeConfig};
 use crate::control::{ControlRefusal, ReloadResult};
-use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
@@ -92,7 +91,7 @@ impl EventLoop {
         same.retain(|name| !set.failed().contains_key(name));
         let names: BTreeSet<String> = door_names(old).union(&door_names(merged)).cloned().collect();
         let changed = names.difference(&same).cloned().collect();
-        Some((changed, self.parts.doors.reload(socket_door(merged), door_setups(merged), same)))
+        Some((changed, self.parts.doors.reload(merged.door_defaults(), merged.doors.clone(), same)))
     }
 }
 

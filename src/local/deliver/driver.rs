@@ -30,6 +30,7 @@ use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
 use crate::local::dead_letter::retry::DeadLetterRetry;
 use crate::local::door_set::JournalQuestions;
+use crate::local::pause::GrowingPause;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, DoorInput, Input};
 use crate::record::Entry;
 use crate::time::{Now, Timestamp};
@@ -208,7 +209,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
 
     /// Connects, and again if the connection ends, for ever.
     async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
-        let mut most = RECEIVER_FIRST_MS;
+        let mut pause = GrowingPause::new(RECEIVER_FIRST_MS, RECEIVER_MAX_MS);
         if let Some(end) = self.begin(work).await {
             return end;
         }
@@ -229,7 +230,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     let before = self.counters.handed_so_far();
                     let ended = self.converse(work).await;
                     if self.counters.handed_so_far() > before {
-                        most = RECEIVER_FIRST_MS;
+                        pause.reset();
                     }
                     match ended {
                         Ok(end) => return end,
@@ -239,9 +240,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             };
             self.counters.connected(false, (self.behind.now)().wall);
             self.counters.unreachable(failed.to_string());
-            let wait = rand::rng().random_range(0..=most);
-            most = (2 * most).min(RECEIVER_MAX_MS);
-            if self.pause(Duration::from_millis(wait)).await.is_none() {
+            let wait = rand::rng().random_range(Duration::ZERO..=pause.next());
+            if self.pause(wait).await.is_none() {
                 return DoorEnd::Stopping;
             }
         }

@@ -30,9 +30,6 @@ use crate::time::Now;
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-/// Bytes that are in each line that asks to be sealed.
-const SEAL: &[u8] = b"seal";
-
 /// Lines that wait for the core's answer, over all doors.
 pub(crate) struct PendingSubmission {
     next: AtomicU64,
@@ -103,6 +100,12 @@ pub(crate) struct EventSubmitter {
     pending: Arc<PendingSubmission>,
 }
 
+/// A line as read, before it is addressed and signed.
+struct ReadLine {
+    bytes: usize,
+    read: Result<ParsedSubmission, SubmitError>,
+}
+
 /// A line as far as the door could take it alone.
 pub(crate) struct PreparedLines {
     bytes: usize,
@@ -162,8 +165,13 @@ impl EventSubmitter {
     /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
     pub async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
         let shared = self.clone();
-        let here = is_small(&lines) && !self.may_seal(&lines);
-        let work = move || lines.iter().map(|line| shared.prepare_line(line)).collect();
+        if !is_small(&lines) {
+            let work = move || lines.iter().map(|line| shared.sign_line(shared.read_line(line))).collect();
+            return tokio::task::spawn_blocking(work).await.ok();
+        }
+        let read: Vec<ReadLine> = lines.iter().map(|line| self.read_line(line)).collect();
+        let here = !self.may_seal(&read);
+        let work = move || read.into_iter().map(|line| shared.sign_line(line)).collect();
         match here {
             true => Some(work()),
             false => tokio::task::spawn_blocking(work).await.ok(),
@@ -171,22 +179,24 @@ impl EventSubmitter {
     }
 
     /// Returns true if any of these may be sealed, which costs 0.1 ms and more for each recipient.
-    fn may_seal(&self, lines: &[SocketLine]) -> bool {
-        let says_so = |line: &SocketLine| match line {
-            SocketLine::TooLong => false,
-            SocketLine::Text(text) => text.windows(SEAL.len()).any(|part| part == SEAL),
-        };
-        self.door.seal || self.trust.load().seals_unasked() || lines.iter().any(says_so)
+    fn may_seal(&self, lines: &[ReadLine]) -> bool {
+        let asks = |line: &ReadLine| line.read.as_ref().is_ok_and(ParsedSubmission::asks_for_seal);
+        self.trust.load().seals_unasked() || lines.iter().any(asks)
     }
 
-    fn prepare_line(&self, line: &SocketLine) -> PreparedLines {
+    fn read_line(&self, line: &SocketLine) -> ReadLine {
         let read = match line {
             SocketLine::TooLong => Err(SubmitError::line_too_large()),
             SocketLine::Text(text) => intake(text, &self.door),
         };
+        ReadLine { bytes: line.len(), read }
+    }
+
+    fn sign_line(&self, line: ReadLine) -> PreparedLines {
+        let ReadLine { bytes, read } = line;
         let unknown = read.as_ref().map(|read| read.unknown_keys().to_vec()).unwrap_or_default();
         let what = read.and_then(|read| self.check_and_sign(read));
-        PreparedLines { bytes: line.len(), what: what.unwrap_or_else(SubmissionKind::Refused), unknown }
+        PreparedLines { bytes, what: what.unwrap_or_else(SubmissionKind::Refused), unknown }
     }
 
     fn check_and_sign(&self, read: ParsedSubmission) -> Result<SubmissionKind, SubmitError> {

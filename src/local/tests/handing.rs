@@ -265,12 +265,13 @@ fn receiver_that_only_accepts_stays_down() {
         let mut handing = Handing::start(Script { closes: true, ..Script::default() }, false);
         assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let connections = |count| {
-            let (script, counters) = (handing.script.clone(), handing.counters.clone());
+            let script = handing.script.clone();
+            let (counters, aside) = (handing.counters.clone(), handing.aside.clone());
             async move {
                 while script.lock().unwrap().connected < count {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                counters.state().1.down()
+                counters.status(&aside).down
             }
         };
         let in_time = |count| tokio::time::timeout(PATIENCE, connections(count));
@@ -278,9 +279,9 @@ fn receiver_that_only_accepts_stays_down() {
         let later = in_time(4).await.expect("it connects again").expect("it is down still").since;
         assert_eq!(first, later);
         handing.script.lock().unwrap().closes = false;
-        let counters = handing.counters.clone();
+        let (counters, aside) = (handing.counters.clone(), handing.aside.clone());
         let stands = async {
-            while counters.state().1.down().is_some() {
+            while counters.status(&aside).down.is_some() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{StartPosition, Ticket};
+use thiserror::Error;
+
+use super::{StartPosition, StoreFailure, Ticket};
 use crate::envelope::SignedStatement;
 use crate::identity::{EventKey, PublisherName};
 use crate::policy::TrustList;
@@ -24,6 +26,19 @@ pub enum OperatorInput {
     /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.
     OwnStatement(SignedStatement),
     Command(CoreCommand),
+}
+
+/// Why a command of the operator's was not carried out. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandRefused {
+    #[error("no peer \"{0}\"")]
+    UnknownPeer(PublisherName),
+    #[error("no consumer \"{0}\"")]
+    UnknownConsumer(ConsumerName),
+    #[error("nothing of {0} waits for a decision")]
+    NothingWaits(PublisherName),
+    #[error("nothing was changed: {0}")]
+    NotStored(StoreFailure),
 }
 
 /// Operator's commands. Each is answered by [`Output::CommandDone`](super::Output::CommandDone) with its ticket: `Ok`

@@ -1,7 +1,8 @@
 //! Orders and questions to the store, and its answers. The store decides nothing.
 
-use std::fmt;
 use std::sync::Arc;
+
+use thiserror::Error;
 
 use super::{JournalReader, Ticket};
 use crate::identity::{CoreDigest, EventId, EventKey};
@@ -68,18 +69,11 @@ pub struct Read {
     pub entries: Vec<Arc<Entry>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum StoreFailure {
+    #[error("the disk is full")]
     DiskFull,
     /// The store is closing.
+    #[error("the node is stopping")]
     Stopping,
-}
-
-impl fmt::Display for StoreFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DiskFull => "the disk is full",
-            Self::Stopping => "the node is stopping",
-        })
-    }
 }

@@ -13,12 +13,12 @@ use crate::identity::{
 };
 use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role, StoreInput,
-    StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportInput, TransportOutput,
+    CommandRefused, ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role,
+    StoreInput, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportInput, TransportOutput,
 };
-use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
+use crate::status::PeerFaultKind;
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
@@ -78,7 +78,7 @@ pub struct Told {
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
     /// The answers that the operator got.
-    pub done: Vec<(Ticket, Result<(), String>)>,
+    pub done: Vec<(Ticket, Result<(), CommandRefused>)>,
     /// The generation under which each connection began.
     pub began: Vec<u64>,
     pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
@@ -400,9 +400,8 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let cloned =
-            |reason: &ObstacleReason| matches!(reason, ObstacleReason::Fault { code: FaultCode::Cloned, .. });
-        self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
+        let fault = self.node.view().peers[0].status.fault.clone();
+        fault.is_some_and(|fault| fault.kind == PeerFaultKind::Cloned)
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {

@@ -9,8 +9,8 @@ use crate::identity::KeyId;
 use crate::policy::{Peer, TrustList};
 use crate::protocol::intake;
 use crate::protocol::io::{
-    CoreCommand, Event, OperatorInput, StoreFailure, StoreInput, StoreQuestion, StreamId, Ticket,
-    TransportInput,
+    CommandRefused, CoreCommand, Event, OperatorInput, StoreFailure, StoreInput, StoreQuestion, StreamId,
+    Ticket, TransportInput,
 };
 use crate::protocol::{Input, Output};
 use crate::record::Ledger;
@@ -239,7 +239,7 @@ fn clock_is_accepted_on_disk_before_the_answer() {
     assert_eq!(bench.told.done, []);
     let (ticket, _) = bench.held.as_mut().unwrap().remove(0);
     bench.input(Input::Store(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull }));
-    assert_eq!(bench.told.done, [(Ticket(1), Err("nothing was changed: the disk is full".into()))]);
+    assert_eq!(bench.told.done, [(Ticket(1), Err(CommandRefused::NotStored(StoreFailure::DiskFull)))]);
 }
 
 /// An update of a publisher must not raise an alarm at its peers.

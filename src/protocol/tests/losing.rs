@@ -33,9 +33,9 @@ fn opened(bench: &mut Bench, consumer: ConsumerId) {
 /// Position and missing as the node shows them, and as they are on disk.
 fn position(bench: &mut Bench) -> [(u64, u64); 2] {
     bench.pass(2_000);
-    let shown = &bench.node.view().consumers[0].position;
+    let shown = bench.node.view().consumers[0].status.clone();
     let written = &bench.ledger.consumers[&soc()];
-    [(shown.seq, shown.missing), (written.seq, written.missing)]
+    [(shown.position, shown.missing), (written.seq, written.missing)]
 }
 
 #[test]

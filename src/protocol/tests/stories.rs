@@ -35,7 +35,7 @@ fn gone_settles_a_debt_as_missing() {
     assert_eq!(bench.wants(), [1]);
     bench.frames(stream, vec![WireFrame::Gone { seq: 1 }]);
     bench.pass(200);
-    assert_eq!((bench.cursor("cert-ee"), bench.node.view().peers[0].received.missing), (1, 1));
+    assert_eq!((bench.cursor("cert-ee"), bench.node.view().peers[0].status.received.missing), (1, 1));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
-use crate::format::label::{EventLabel, begins_with_tlp};
+use crate::format::label::EventLabel;
+use crate::format::meta::begins_with_tlp;
 use crate::format::refusal::{SubmitCode, SubmitError};
 
 /// The format `misp`.

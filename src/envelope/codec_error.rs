@@ -1,0 +1,77 @@
+//! Why bytes are not an envelope. What is done about that is decided elsewhere.
+
+use ed25519_dalek::SIGNATURE_LENGTH;
+use thiserror::Error;
+
+use crate::cbor::CborError;
+use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
+
+/// Says why bytes are not an envelope. All errors are the sender's fault and final, except
+/// [`CodecError::UnknownVersion`] and [`CodecError::Algorithm`]: a newer program can accept those bytes.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CodecError {
+    #[error("envelope of {0} bytes, more than {ENVELOPE_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error("not deterministic CBOR: {0}")]
+    Cbor(#[from] CborError),
+    #[error("no COSE_Sign1: tag 18 and an array of four")]
+    NotSign1,
+    #[error("algorithm {0}, not -19 (Ed25519)")]
+    Algorithm(i64),
+    #[error("the protected header is not {{1: alg, 4: kid of 8 to 32 bytes}}")]
+    ProtectedHeader,
+    #[error(
+        "the unprotected header has a label that may not stand there, or more than {UNPROTECTED_BYTES_MAX} bytes"
+    )]
+    UnprotectedHeader,
+    #[error("a signature of {0} bytes, not {SIGNATURE_LENGTH}")]
+    SignatureLength(usize),
+    #[error("the signed core is no map that begins with its version")]
+    NotACore,
+    #[error("version {0} of the signed core is not known here")]
+    UnknownVersion(u64),
+    #[error("key {0} of the signed core is not known in version 1")]
+    UnknownKey(i64),
+    #[error("the signed core has no {0}")]
+    Missing(&'static str),
+    #[error("{field}: {why}")]
+    Field { field: &'static str, why: &'static str },
+    #[error("a sealed body cannot have a content id")]
+    SealedContentId,
+    #[error("a sealed body without recipients")]
+    SealedToNobody,
+    #[error("{0} stands outside of a sealed body")]
+    OutsideSeal(&'static str),
+    #[error("the sealed body: {0}")]
+    SealedForm(&'static str),
+    #[error("`to` names {named}, the body is sealed to {sealed}")]
+    SealedRecipients { named: usize, sealed: usize },
+    #[error("the signed core is not the encoding of what it says")]
+    NotCanonical,
+}
+
+impl CodecError {
+    /// A short name for logs and test vectors.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Cbor(fault) => fault.code(),
+            Self::NotSign1 => "not_sign1",
+            Self::Algorithm(_) => "algorithm",
+            Self::ProtectedHeader => "protected_header",
+            Self::UnprotectedHeader => "unprotected_header",
+            Self::SignatureLength(_) => "signature_length",
+            Self::NotACore => "not_a_core",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::Missing(_) => "missing",
+            Self::Field { .. } => "field",
+            Self::SealedContentId => "sealed_content_id",
+            Self::SealedToNobody => "sealed_to_nobody",
+            Self::OutsideSeal(_) => "outside_seal",
+            Self::SealedForm(_) => "sealed_form",
+            Self::SealedRecipients { .. } => "sealed_recipients",
+            Self::NotCanonical => "not_canonical",
+        }
+    }
+}
