@@ -17,7 +17,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
-    ("door", &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"]),
+    (
+        "door",
+        &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"],
+    ),
     ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
