@@ -74,7 +74,7 @@ fn envelopes(c: &mut Criterion) {
 
     let path = HopPath::new(vec![name("cert-at")]).expect("a path");
     for form in DeliveryForm::ALL {
-        let hand_off = HandOff { form, with_type: false };
+        let hand_off = HandOff { form, with_type: false, format: None };
         let mut out = Vec::new();
         group.bench_function(format!("hand-off as {}", form.as_str()), |b| {
             b.iter(|| {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::envelope::{Body, Core, IdScheme, OpenError, OpenedBody};
+use crate::envelope::{Body, Core, OpenError, OpenedBody};
 use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
@@ -297,11 +297,6 @@ impl From<&Entry> for EventFacts {
     fn from(entry: &Entry) -> Self {
         let envelope = &entry.envelope;
         let core: &Core = envelope.core();
-        let ids = match core.ids {
-            IdScheme::Random => "random",
-            IdScheme::Content => "content",
-            IdScheme::Body => "body",
-        };
         Self {
             went: Vec::new(),
             schema: EVENT_SCHEMA.to_owned(),
@@ -316,7 +311,7 @@ impl From<&Entry> for EventFacts {
             expires: core.expires,
             event_type: core.event_type.as_str().to_owned(),
             format: core.format.to_string(),
-            ids: ids.to_owned(),
+            ids: core.ids.as_str().to_owned(),
             tlp: core.tlp.as_str().to_owned(),
             to: core.to.clone(),
             max_hops: core.max_hops,

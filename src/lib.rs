@@ -38,6 +38,8 @@ pub mod config;
 #[cfg(feature = "node")]
 pub mod daemon;
 #[cfg(feature = "node")]
+pub mod door;
+#[cfg(feature = "node")]
 pub mod explain;
 #[cfg(feature = "node")]
 pub mod files;
@@ -47,6 +49,8 @@ pub mod invitation;
 pub mod keyring;
 #[cfg(feature = "node")]
 pub mod local;
+#[cfg(feature = "node")]
+pub mod metrics;
 #[cfg(feature = "node")]
 pub mod ownership;
 #[cfg(feature = "node")]

@@ -416,13 +416,18 @@ fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool
     filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
+/// Applies the filter of a reader of this node.
+fn admitted_to_reader(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
+    filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path).for_reader()))
+}
+
 /// Returns why the filter of a peer had no answer, so that the caller can count it.
 pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()
 }
 
 /// Why an envelope of a trusted publisher is not taken from a peer. A change of the peer file can cure it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReceived {
     /// `relay = false`, and it is not the peer's own.
     Relay,
@@ -431,7 +436,7 @@ pub enum NotReceived {
     /// `where` does not admit it.
     Filter,
     /// `where` has no answer for it.
-    FilterFailed,
+    FilterFailed(FilterFailure),
 }
 
 /// Checks whether `source` may hand this node envelopes of `publisher`. Everybody may bring this node's own events.
@@ -465,6 +470,6 @@ pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> R
     match admitted(source.receive.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReceived::Filter),
-        Err(_) => Err(NotReceived::FilterFailed),
+        Err(failure) => Err(NotReceived::FilterFailed(failure)),
     }
 }

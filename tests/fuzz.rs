@@ -184,7 +184,7 @@ fn lines_at_in_sock() {
         check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         let mut out = Vec::new();
         for form in [DeliveryForm::Iep04, DeliveryForm::Plain, DeliveryForm::Ail] {
-            HandOff { form, with_type: true }
+            HandOff { form, with_type: true, format: None }
                 .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
         }
     });
@@ -259,11 +259,7 @@ fn assert_tokens_of(line: &[u8], core: &Core) {
 #[test]
 fn lines_at_a_door_to_intelmq() {
     let multiple_values = MultipleValues::Explode { most: MultipleValues::MOST };
-    let door = DoorDefaults {
-        republish: true,
-        multiple_values,
-        ..DoorDefaults::to_intelmq(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
-    };
+    let door = DoorDefaults { republish: true, multiple_values, ..door().at_intelmq() };
     let ids = |cores: &[Core]| cores.iter().map(|core| core.id.clone()).collect::<Vec<_>>();
     let (signer, secret, trust) = (signer(), BodyIdSecret::new([7; 32]), trust());
     let mut chance = StdRng::seed_from_u64(3);

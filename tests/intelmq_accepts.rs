@@ -125,7 +125,7 @@ fn ways(harmonization: &Arc<Harmonization>) -> Vec<(bool, IntelmqHandOff)> {
         (false, false, SenderFeed::Keep),
     ];
     let hand_off = |with_type, annotate, sender_feed| IntelmqHandOff {
-        hand_off: HandOff { form: DeliveryForm::Plain, with_type },
+        hand_off: HandOff { form: DeliveryForm::Plain, with_type, format: None },
         annotate,
         sender_feed,
         relation_fields: match sender_feed {

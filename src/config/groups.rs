@@ -71,8 +71,7 @@ fn members(
         report.fault(line, fault);
     }
     if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 members at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "members".into(), value, wanted });
+        report.refuse("members", beyond, "one of 256 members at most");
     }
     let (mut names, mut lines) = (Vec::new(), Vec::new());
     for at in texts {

@@ -48,6 +48,16 @@ impl ConfigReport {
         self.problems.push(problem);
     }
 
+    /// Reports a value that is not `wanted`.
+    pub fn refuse(&mut self, key: &str, at: &TomlPosition<impl ToString>, wanted: &'static str) {
+        let value = at.value.to_string().chars().take(120).collect();
+        self.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
+    }
+
+    pub fn missing(&mut self, line: usize, key: &'static str, hint: &'static str) {
+        self.fault(line, ConfigFault::Missing { key, hint });
+    }
+
     pub fn fault(&mut self, line: usize, fault: ConfigFault) {
         self.problems.push(ConfigProblem::new(&self.shown, line, fault));
     }
@@ -145,6 +155,39 @@ impl<'a, 'i> TomlSection<'a, 'i> {
 
     pub fn text(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<&'a str>> {
         self.typed(key, "a string", report, DeValue::as_str)
+    }
+
+    /// Returns the text of `key` as `parse` reads it; a text that it cannot read is a problem.
+    pub fn choice<T>(
+        &self,
+        key: &str,
+        wanted: &'static str,
+        report: &mut ConfigReport,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Option<T> {
+        let at = self.text(key, report)?;
+        let value = parse(at.value);
+        if value.is_none() {
+            report.refuse(key, &at, wanted);
+        }
+        value
+    }
+
+    /// Returns the texts of a list as `parse` reads them. More than `most` are a problem, which `too_many` words;
+    /// `parse` reports its own.
+    pub fn list<T>(
+        &self,
+        key: &str,
+        (most, too_many): (usize, &'static str),
+        report: &mut ConfigReport,
+        mut parse: impl FnMut(TomlPosition<&'a str>, &mut ConfigReport) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut texts = self.texts(key, report)?;
+        if let Some(beyond) = texts.get(most) {
+            report.refuse(key, beyond, too_many);
+            texts.truncate(most);
+        }
+        Some(texts.into_iter().filter_map(|at| parse(at, report)).collect())
     }
 
     pub fn flag(&self, key: &str, report: &mut ConfigReport) -> Option<bool> {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::PeerFile;
-use crate::config::doors::ConsumerDoorSettings;
 use crate::control::{DeliveryRecord, DeliveryState, ReaderName};
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
+use crate::door::ConsumerSettings;
 use crate::explain::{self, Explanation, RuleOutcome};
 use crate::identity::{NodeNames, PublisherName};
 use crate::policy::{TrustList, WithheldReason};
@@ -80,7 +80,7 @@ pub struct DeliverySources<'a> {
     pub files: &'a [PeerFile],
     pub own: NodeNames,
     /// Of `intelmesh.toml`.
-    pub doors: &'a [ConsumerDoorSettings],
+    pub doors: &'a [ConsumerSettings],
     pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,

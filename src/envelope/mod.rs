@@ -48,6 +48,21 @@ pub enum IdScheme {
     Body = 2,
 }
 
+impl IdScheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Content => "content",
+            Self::Body => "body",
+        }
+    }
+
+    /// Returns the scheme of a word of `ids`.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Random, Self::Content, Self::Body].into_iter().find(|scheme| scheme.as_str() == text)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventType {

@@ -3,6 +3,7 @@
 
 use super::strip::StripRule;
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::identity::{ProjectName, PublisherName};
 use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::policy::Tlp;
@@ -30,6 +31,16 @@ pub struct DoorDefaults {
     pub seal: bool,
     /// Passwords and keys inside URLs are masked before an event is signed.
     pub mask_secrets: bool,
+    pub messages: MessageRule,
+}
+
+/// How a door handles messages of other formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageRule {
+    /// The format of lines that name none. A door that knows it takes the id and the links of each message.
+    pub format: Option<EventFormat>,
+    /// They become IntelMQ events before they are signed.
+    pub convert: bool,
 }
 
 impl DoorDefaults {
@@ -47,18 +58,15 @@ impl DoorDefaults {
             multiple_values: MultipleValues::Refuse,
             seal: false,
             mask_secrets: false,
+            messages: MessageRule::default(),
         }
     }
 
     /// Returns the defaults of a door to IntelMQ: ids of the body, so that an event is recognised if a bot sends it
     /// again, the default list of fields that stay at home, and no secrets inside URLs.
-    pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
-        Self {
-            ids: IdScheme::Body,
-            strip: StripRule::intelmq_defaults(),
-            mask_secrets: true,
-            ..Self::of(publisher, project, default_tlp)
-        }
+    #[must_use]
+    pub fn at_intelmq(self) -> Self {
+        Self { ids: IdScheme::Body, strip: StripRule::intelmq_defaults(), mask_secrets: true, ..self }
     }
 }
 

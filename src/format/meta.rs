@@ -47,8 +47,7 @@ impl EventMeta {
     /// Calls `with` with each tag that is a label, or was to be one.
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
-        let Ok(scan) = json::scan(ext.as_bytes(), JSON_DEPTH_MAX) else { return };
-        for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
+        for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
             if let Ok(tags) = serde_json::from_str(&ext[member.value_at.clone()]) {
                 each_label(&tags, with);
             }

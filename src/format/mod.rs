@@ -14,6 +14,7 @@ pub mod intelmq;
 mod label;
 mod meta;
 mod pasted;
+mod payload;
 mod refusal;
 mod republish;
 mod secrets;
@@ -22,7 +23,7 @@ mod strip;
 pub mod takeback;
 
 pub use audience::Addressed;
-pub use door::{DoorDefaults, MultipleValues};
+pub use door::{DoorDefaults, MessageRule, MultipleValues};
 pub use draft::{CoreDraft, IdInputs};
 pub use handoff::{Carried, DeliveryForm, HandOff};
 pub use intake::{ParsedSubmission, Returned, intake};

@@ -17,6 +17,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
+    (
+        "door",
+        &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"],
+    ),
     ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
@@ -31,6 +35,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("transport", ADAPTER),
     ("local", ADAPTER),
     ("keyring", ADAPTER),
+    ("metrics", &["limits", "time", "identity", "status", "clock"]),
     ("config", ADAPTER),
     // The simulator recovers with the store's own replay of the journal's real bytes.
     ("sim", SIMULATOR),
@@ -58,6 +63,7 @@ const ADAPTER: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "control",
@@ -84,6 +90,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -99,6 +106,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
 ];
 
 const EVERYTHING_BELOW_MAIN: &[&str] = &[
@@ -114,6 +122,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -129,13 +138,14 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
     "daemon",
 ];
 
 /// Of `protocol`, adapters see the vocabulary of its inputs and outputs alone.
 pub const PROTOCOL_FOR_ADAPTERS: &str = "io";
 
-pub const ADAPTERS: &[&str] = &["store", "transport", "local", "keyring", "config"];
+pub const ADAPTERS: &[&str] = &["door", "store", "transport", "local", "keyring", "config"];
 
 /// (crate, the modules that may know it).
 pub const CRATES: &[(&str, &[&str])] = &[
@@ -144,6 +154,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("fastbloom", &["store"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli", "status"]),
     ("anyhow", &["cli", "daemon", "main"]),
     ("toml", &["config", "cli"]),
@@ -155,8 +166,11 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("hkdf", &["envelope"]),
     ("cel", &["filter"]),
     ("regex", &["filter", "format"]),
-    ("ipnet", &["filter", "config", "local"]),
+    ("ipnet", &["filter", "door", "config"]),
     ("redis", &["local"]),
+    ("axum", &["metrics"]),
+    ("hyper", &["metrics"]),
+    ("hyper_util", &["metrics"]),
     ("rustls", &["local"]),
     ("rustls_native_certs", &["local"]),
     ("tokio_rustls", &["local"]),

@@ -32,7 +32,10 @@ fn through(line: &[u8], form: DeliveryForm, with_type: bool, hops: &[&str]) -> S
     crate::envelope::check_content(verified.envelope().core()).unwrap();
     let path = HopPath::new(hops.iter().map(|hop| PublisherName::parse(hop).unwrap()).collect()).unwrap();
     let mut out = Vec::new();
-    assert!(HandOff { form, with_type }.write_line(&Carried::new(17, &path, verified.envelope()), &mut out));
+    assert!(
+        HandOff { form, with_type, format: None }
+            .write_line(&Carried::new(17, &path, verified.envelope()), &mut out)
+    );
     String::from_utf8(out).unwrap()
 }
 
@@ -225,7 +228,7 @@ fn what_was_taken_back_or_replaced_says_by_which_event() {
             (Carried { replaced_by: Some(&later), ..carried }, "replaced_by"),
         ] {
             let mut out = Vec::new();
-            assert!(HandOff { form, with_type: false }.write_line(&carried, &mut out));
+            assert!(HandOff { form, with_type: false, format: None }.write_line(&carried, &mut out));
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(read["meta"][key], later.to_string());
         }

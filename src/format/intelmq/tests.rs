@@ -88,7 +88,7 @@ fn of_two_flat_ones_inside_each_other_the_outer_comes_last_and_both_stay() {
 
 #[test]
 fn the_type_is_written_last_and_only_ours() {
-    let typed = HandOff { form: DeliveryForm::Plain, with_type: true };
+    let typed = HandOff { form: DeliveryForm::Plain, with_type: true, format: None };
     let hand_off = IntelmqHandOff { hand_off: typed, ..bare() };
     let own = r#"{"__type":"os","source.port":1}"#;
     assert_eq!(hand(&hand_off, &envelope(own, |_| {})).1, r#"{"source.port":1,"__type":"Event"}"#);
@@ -256,7 +256,7 @@ fn the_receivers_feed_stands_where_it_is_to_be_kept() {
 fn other_forms_go_as_they_are_and_what_is_sealed_goes_nowhere() {
     let event = envelope(r#"{"new":1}"#, |_| {});
     for form in [DeliveryForm::Iep04, DeliveryForm::Ail] {
-        let hand_off = HandOff { form, with_type: false };
+        let hand_off = HandOff { form, with_type: false, format: None };
         let (written, line) = hand(&IntelmqHandOff { hand_off, ..bare() }, &event);
         assert_eq!(written, Ok(WrittenEvent::AsItIs));
         assert!(line.ends_with(r#""payload":{"new":1}}"#), "{line}");

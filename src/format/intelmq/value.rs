@@ -27,14 +27,7 @@ impl<'a> FieldValue<'a> {
             JsonKind::Literal if text == "true" => Self::Bool(true),
             JsonKind::Literal if text == "false" => Self::Bool(false),
             JsonKind::Literal => Self::Null,
-            JsonKind::String => {
-                let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
-                if inside.contains('\\') {
-                    Self::Text(Cow::Owned(json::unescape(inside)))
-                } else {
-                    Self::Text(Cow::Borrowed(inside))
-                }
-            }
+            JsonKind::String => Self::Text(json::unquoted(text)),
             JsonKind::Number if text.contains(['.', 'e', 'E']) => {
                 Self::Float(text.parse().unwrap_or(f64::INFINITY))
             }

@@ -25,6 +25,9 @@ fn peer(name: &str, connected: bool) -> PeerStatus {
         skew_ms: connected.then_some(-3),
         software: None,
         last_frame: Some(NOW),
+        last_event: None,
+        expect_every_s: None,
+        contact: None,
         sent: SentStatus {
             position: Some(17),
             lag_events: connected.then_some(0),

@@ -25,6 +25,10 @@ impl ForeignFormat for MispFormat {
         SubmitCode::BadMisp
     }
 
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        event_of(message).contains_key("uuid")
+    }
+
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
         let event = event_of(message);
         let objects = objects(event, "Object");
