@@ -124,7 +124,7 @@ fn filters_see_carried_messages_decoded() {
 fn a_door_that_converts_publishes_linked_events() {
     let node = node_with("[[submit]]\nfrom = \"socket\"\nconvert = \"intelmq\"\n");
     let message = carried(&idea(ID, &["192.0.2.1", "192.0.2.2"]));
-    let answer = &node.submit(&[message.clone()])[0];
+    let answer = &node.submit(std::slice::from_ref(&message))[0];
     assert_eq!(answer["id"], format!("cert-at:intelmq:{ID}"), "the message is the name of both");
     assert_eq!(node.submit(&[message])[0]["duplicate"], true);
     let events = tail(&node, &[]);

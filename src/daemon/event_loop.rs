@@ -328,6 +328,7 @@ impl EventLoop {
                 match &order {
                     StoreOutput::Append { ticket, records } => self.timings.on_append(*ticket, records),
                     StoreOutput::Expire { now } => self.parts.doors.tell_time(*now),
+                    StoreOutput::GoOn => {}
                 }
                 self.parts.store.handle(order);
             }

@@ -224,6 +224,7 @@ impl Node {
     fn on_not_stored(&mut self, ticket: Ticket, failure: StoreFailure) {
         // Batches behind a failed one are dropped with it; their own answers come later and say nothing new.
         let Some(first) = self.core.disk.appender.answered(ticket) else { return };
+        self.core.traffic.emit(StoreOutput::GoOn);
         let (outcome, fault) = match failure {
             StoreFailure::DiskFull => (Submitted::DiskFull, FaultCode::DiskFull),
             StoreFailure::Stopping => (Submitted::Stopping, FaultCode::Stopping),

@@ -74,6 +74,8 @@ pub struct NodeProcess {
     pub core: Node,
     pub engine: StoreEngine<MemoryDisk, MemorySeen>,
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
+    /// An append failed, and the core has not said that it heard of that.
+    refusing: bool,
     /// Asked of the seen set, and not answered: it waits for room to be made again.
     asked: VecDeque<(Ticket, Vec<EventKey>)>,
     /// When the last answer of the seen set comes: the next is not before it.
@@ -168,6 +170,7 @@ impl SimMachine {
             core,
             engine,
             appends,
+            refusing: false,
             asked,
             known_at,
             floors,
@@ -299,15 +302,10 @@ impl NodeProcess {
             }
             Err(error) if error.is_full() => {
                 // Records handed over behind it are not in the journal either.
-                let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
-                for ticket in failed {
-                    let failure = StoreFailure::DiskFull;
-                    agenda.tell(
-                        number,
-                        self.life,
-                        0,
-                        Input::Store(StoreInput::NotStored { ticket, failure }),
-                    );
+                self.refusing = true;
+                let behind = std::mem::take(&mut self.appends);
+                for ticket in std::iter::once(ticket).chain(behind.into_iter().map(|(ticket, _)| ticket)) {
+                    self.refuse(ticket, agenda, number);
                 }
                 None
             }
@@ -317,6 +315,13 @@ impl NodeProcess {
             self.arrange_commit(agenda, number);
         }
         Ok(committed)
+    }
+
+    /// The answer may take a while, in which the core hands over more.
+    fn refuse(&self, ticket: Ticket, agenda: &mut SimScheduler, number: usize) {
+        let after = agenda.draw(agenda.weather.answer_ms);
+        let answer = StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull };
+        agenda.tell(number, self.life, after, Input::Store(answer));
     }
 
     /// Without rule `PositionsRise` the position that comes last counts.
@@ -377,6 +382,14 @@ impl NodeProcess {
         self.look_up(agenda, number, 0)?;
         let took = agenda.draw(agenda.weather.answer_ms);
         let answer = match output {
+            Output::Store(StoreOutput::GoOn) => {
+                self.refusing = false;
+                return Ok(None);
+            }
+            Output::Store(StoreOutput::Append { ticket, .. }) if self.refusing => {
+                self.refuse(ticket, agenda, number);
+                return Ok(None);
+            }
             Output::Store(StoreOutput::Append { ticket, records }) => {
                 let notes = records.iter().filter(|record| matches!(record, NewRecord::Note(_)));
                 self.notes += notes.count() as u64;

@@ -139,6 +139,7 @@ enum StoreWrite {
         ticket: Ticket,
         records: Vec<NewRecord>,
     },
+    GoOn,
     Expire(Option<Timestamp>),
     /// Retention is by these from now on.
     Keep {
@@ -240,6 +241,9 @@ impl Store {
                 if self.writes.send(StoreWrite::Append { ticket, records }).is_err() {
                     self.shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::Stopping });
                 }
+            }
+            StoreOutput::GoOn => {
+                let _ = self.writes.send(StoreWrite::GoOn);
             }
             StoreOutput::Expire { now } => {
                 let _ = self.writes.send(StoreWrite::Expire(now));

@@ -39,6 +39,9 @@ pub enum StoreInput {
 pub enum StoreOutput {
     /// Append in this order, sync, answer [`StoreInput::Stored`] or [`StoreInput::NotStored`].
     Append { ticket: Ticket, records: Vec<NewRecord> },
+    /// The core has heard of the last failure. The store refuses every append that comes between the failure and this:
+    /// the core handed it over before it knew, and it may speak of entries that are not in the journal.
+    GoOn,
     /// Steady time, for what expires: `None` while the clock is not to be trusted, and nothing may expire.
     Expire { now: Option<Timestamp> },
 }

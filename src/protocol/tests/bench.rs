@@ -1,5 +1,7 @@
 //! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`. The tests hold the keys of both.
 
+mod frames;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,9 +10,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use crate::event::EventFormat;
-use crate::identity::{
-    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
-};
+use crate::identity::{Check, CheckSecret, CoreDigest, EventId, EventKey, LogId, ProjectName, PublisherName};
 use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{
     CommandRefused, ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role,
@@ -20,7 +20,9 @@ use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rule
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::status::PeerFaultKind;
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
+use crate::wire::{FaultCode, Mark, Skip, VerdictCode, WireFrame};
+
+pub use frames::*;
 
 pub const WALL: u64 = 1_800_000_000_000;
 const LOG: LogId = LogId([7; 16]);
@@ -89,6 +91,8 @@ pub struct Told {
 pub struct Counts {
     /// How many notes were written.
     pub noted: usize,
+    /// How many failures of the store were heard of.
+    pub heard: usize,
     /// How many bytes each read of the journal was to bring.
     pub reads: Vec<usize>,
     /// When it wanted to read the feed of a peer.
@@ -204,6 +208,10 @@ impl Bench {
                     }
                     None => Some(self.store(ticket, records)),
                 },
+                Output::Store(StoreOutput::GoOn) => {
+                    self.counts.heard += 1;
+                    None
+                }
                 Output::Ask(StoreQuestion::Fetch { ticket, id }) => {
                     let entry = self.journal.iter().find(|entry| *entry.envelope.id() == id).cloned();
                     Some(Input::Store(StoreInput::Fetched { ticket, entry }))
@@ -400,24 +408,21 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let fault = self.node.view().peers[0].status.fault.clone();
-        fault.is_some_and(|fault| fault.kind == PeerFaultKind::Cloned)
+        let view = self.node.view();
+        view.peers[0].status.fault.as_ref().is_some_and(|fault| fault.kind == PeerFaultKind::Cloned)
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {
-        let codes = self.sent.iter().filter_map(|(_, frame)| match frame {
+        let code = |(_, frame): &_| match frame {
             WireFrame::Fault { code, .. } => Some(code.handled_as()),
             _ => None,
-        });
-        codes.collect()
+        };
+        self.sent.iter().filter_map(code).collect()
     }
 
     pub fn wants(&self) -> Vec<u64> {
-        let seqs = self.sent.iter().filter_map(|(_, frame)| match frame {
-            WireFrame::Want { seq, .. } => Some(*seq),
-            _ => None,
-        });
-        seqs.collect()
+        let seq = |(_, frame): &_| if let WireFrame::Want { seq, .. } = frame { Some(*seq) } else { None };
+        self.sent.iter().filter_map(seq).collect()
     }
 
     /// Seqs that were sent to the peer: pushed or answered, offered.
@@ -453,52 +458,4 @@ impl Bench {
 pub fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
     let last = journal.last().map_or(Mark::START, |entry| entry.mark());
     JournalEnds { log_id: LOG, floor: Mark::START, last, newest: Timestamp(WALL), oldest: Timestamp(WALL) }
-}
-
-pub fn hello(of: &str, instance: u64) -> WireFrame {
-    WireFrame::Hello(Box::new(crate::wire::Hello {
-        name: name(of),
-        federation: "test".into(),
-        version_min: 1,
-        version_max: 1,
-        software: "peer".into(),
-        instance,
-        log_id: LogId([of.len() as u8 + of.as_bytes()[5]; 16]),
-        first_seq: 1,
-        last_seq: 0,
-        now: Timestamp(WALL),
-        capabilities: Vec::new(),
-        key_statements: Vec::new(),
-    }))
-}
-
-/// SUBSCRIBE of a peer that has nothing yet.
-pub fn subscribe() -> WireFrame {
-    let window = Window { envelopes: 100, bytes: 1 << 20 };
-    let (log_id, marks) = (None, vec![Mark::START]);
-    WireFrame::Subscribe(Subscribe { log_id, marks, have_only: false, window, options: BTreeMap::new() })
-}
-
-pub fn check(seq: u64) -> Check {
-    Check(u128::from(seq).to_be_bytes())
-}
-
-pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
-    WireFrame::Carrier(carried(seq, path, envelope))
-}
-
-pub fn answer(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
-    WireFrame::Answer(carried(seq, path, envelope))
-}
-
-fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
-    let path = HopPath::new(path.iter().map(|hop| name(hop)).collect()).unwrap();
-    CarrierFrame { seq, check: check(seq), path, envelope }
-}
-
-pub fn have(seq: u64, of: &Core) -> WireFrame {
-    let envelope = signer(of.id.publisher.as_str()).sign(of.clone()).unwrap();
-    let digest = envelope.envelope().digest();
-    let (created, publisher, key) = (of.created, of.id.publisher.clone(), of.id.key());
-    WireFrame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
 }

@@ -167,6 +167,7 @@ fn a_loss_that_was_not_stored_is_noted_again() {
     let (ticket, _) = bench.held.take().unwrap().remove(0);
     bench.input(Input::Store(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull }));
     assert!(!bench.ledger.losses.wants(entries[1].id.key()));
+    assert_eq!(bench.counts.heard, 1, "before the next append");
     bench.pass(10_000);
     assert!(bench.ledger.losses.wants(entries[1].id.key()));
 }

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use super::{StoreShared, StoreWrite};
-use crate::limits::APPENDS_OUTSTANDING_MAX;
 use crate::protocol::io::{StoreFailure, StoreInput, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::store::engine::{Derived, FlushFault, StoreError};
@@ -27,7 +26,7 @@ struct WaitingBatch {
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
 pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: &SyncSender<()>) {
-    let mut writer = StoreWriter { shared, refuse: 0, clock: None, waiting: Vec::new() };
+    let mut writer = StoreWriter { shared, refusing: false, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
             Ok(write) => write,
@@ -87,9 +86,8 @@ enum WriterNext {
 
 struct StoreWriter<'a> {
     shared: &'a StoreShared,
-    /// Appends still to be refused after one that failed: the core may have handed them over before it heard of that,
-    /// and they may speak of entries that it lost.
-    refuse: usize,
+    /// An append failed, and the core has not said that it heard of that (`StoreOutput::GoOn`).
+    refusing: bool,
     /// Steady time, as the core last said it.
     clock: Option<Timestamp>,
     /// Threads that wait until the seen set may be asked.
@@ -133,6 +131,7 @@ impl StoreWriter<'_> {
     fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
             StoreWrite::Close => return Ok(WriterNext::Stop),
+            StoreWrite::GoOn => self.refusing = false,
             StoreWrite::Expire(now) => self.expire(now)?,
             StoreWrite::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
             StoreWrite::Remake { of, done } => self.remake(of, done)?,
@@ -142,8 +141,7 @@ impl StoreWriter<'_> {
     }
 
     fn write(&mut self, group: Vec<WaitingBatch>, records: Vec<NewRecord>) -> Result<(), StoreError> {
-        if self.refuse > 0 {
-            self.refuse = self.refuse.saturating_sub(group.len());
+        if self.refusing {
             self.refuse_group(group);
             return Ok(());
         }
@@ -153,7 +151,7 @@ impl StoreWriter<'_> {
                 Ok(())
             }
             Err(StoreError::Full) => {
-                self.refuse = APPENDS_OUTSTANDING_MAX.saturating_sub(group.len());
+                self.refusing = true;
                 self.refuse_group(group);
                 Ok(())
             }
