@@ -8,8 +8,7 @@ use crate::clock;
 use crate::identity::PublisherName;
 use crate::metrics::NodeTimings;
 use crate::protocol::Input;
-use crate::protocol::io::StoreInput;
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{StoreInput, Ticket};
 use crate::record::NewRecord;
 use crate::time::{Tick, Timestamp};
 

@@ -426,22 +426,17 @@ impl SimWorld {
         }
     }
 
-    fn obey(&mut self, node: usize, output: Output) -> Result<(), PromiseViolation> {
+    fn carry(&mut self, node: usize, output: TransportOutput) -> Result<(), PromiseViolation> {
         let number = |peer: &PublisherName| {
             let found = self.machines.iter().position(|machine| machine.name == *peer);
             found.expect("bug: the core dials machines of this world")
         };
+        let (network, agenda) = (&mut self.network, &mut self.agenda);
         match output {
-            Output::Transport(TransportOutput::Dial { peer }) => {
-                self.network.dial(&mut self.agenda, node, number(&peer))
-            }
-            Output::Transport(TransportOutput::Disconnect { peer }) => {
-                self.network.hang_up(&mut self.agenda, node, number(&peer));
-            }
-            Output::Transport(TransportOutput::OpenFeed { peer }) => {
-                self.network.open_feed(&mut self.agenda, node, number(&peer));
-            }
-            Output::Transport(TransportOutput::Send { stream, frame, .. }) => {
+            TransportOutput::Dial { peer } => network.dial(agenda, node, number(&peer)),
+            TransportOutput::Disconnect { peer } => network.hang_up(agenda, node, number(&peer)),
+            TransportOutput::OpenFeed { peer } => network.open_feed(agenda, node, number(&peer)),
+            TransportOutput::Send { stream, frame, .. } => {
                 if let Some(to) = self.network.other_end(stream) {
                     self.write_down(|| format!("{node}->{to} {stream:?} {frame:?}"));
                     if self.machines[node].liar.is_none() {
@@ -455,12 +450,15 @@ impl SimWorld {
                 }
                 self.network.send(&mut self.agenda, stream, &frame);
             }
-            Output::Transport(TransportOutput::Resume { stream }) => {
-                self.network.resume(&mut self.agenda, stream)
-            }
-            Output::Transport(TransportOutput::CloseFeed { stream }) => {
-                self.network.close(&mut self.agenda, stream)
-            }
+            TransportOutput::Resume { stream } => network.resume(agenda, stream),
+            TransportOutput::CloseFeed { stream } => network.close(agenda, stream),
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, node: usize, output: Output) -> Result<(), PromiseViolation> {
+        match output {
+            Output::Transport(output) => self.carry(node, output)?,
             Output::Store(StoreOutput::Expire { now }) => self.expire(node, now)?,
             Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
                 self.witness.answers(ticket, &outcome).map_err(|what| self.violated(what))?;
@@ -468,15 +466,13 @@ impl SimWorld {
             Output::Door(DoorOutput::HandOff { consumer, entries }) => {
                 let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
                 self.write_down(|| format!("{node} hands off {seqs:?}"));
-                self.witness
-                    .handed(node, &self.pipelines[node], &entries)
-                    .map_err(|what| self.violated(what))?;
+                let handed = self.witness.handed(node, &self.pipelines[node], &entries);
+                handed.map_err(|what| self.violated(what))?;
                 if self.pipelines[node].take(consumer, &entries) {
                     let (after, life) = (self.agenda.draw((1, 20)), self.machines[node].lives);
                     self.agenda.after(after, SimEvent::Consume { node, life });
                 }
             }
-            Output::Door(DoorOutput::FromIgnored { .. }) => {}
             Output::Door(DoorOutput::ConsumerClosed { consumer, .. }) => {
                 self.pipelines[node].closed(consumer);
                 let life = self.machines[node].lives;

@@ -197,8 +197,7 @@ impl Bench {
                     Some(Input::Store(StoreInput::Known { ticket, digests, floor }))
                 }
                 Output::Verify { ticket, envelopes } => {
-                    let results =
-                        envelopes.into_iter().map(|(envelope, keys)| intake::inspect(envelope, &keys));
+                    let results = envelopes.into_iter().map(|(it, keys)| intake::inspect(it, &keys));
                     Some(Input::Verified { ticket, results: results.collect() })
                 }
                 Output::Store(StoreOutput::Append { ticket, records }) => match &mut self.held {
@@ -225,17 +224,9 @@ impl Bench {
                 Output::Ask(StoreQuestion::Read { reader, after_seq, bytes_max }) => {
                     Some(Input::Store(StoreInput::Entries { reader, read: self.read(after_seq, bytes_max) }))
                 }
-                Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
-                    self.told.submitted.push((ticket, outcome));
-                    None
-                }
                 Output::Door(DoorOutput::Recalled { ticket, lineage }) => {
                     let last = |entry: &Arc<Entry>| entry.envelope.id().uuid.as_bytes()[15];
                     self.told.recalled.push((ticket, lineage.iter().map(last).collect()));
-                    None
-                }
-                Output::CommandDone { ticket, result } => {
-                    self.told.done.push((ticket, result));
                     None
                 }
                 Output::Door(DoorOutput::HandOff { consumer, entries }) => {
@@ -261,6 +252,10 @@ impl Bench {
             }
             Output::Transport(TransportOutput::CloseFeed { stream }) => self.closed.push(stream),
             Output::Event(event) => self.events.push(event),
+            Output::CommandDone { ticket, result } => self.told.done.push((ticket, result)),
+            Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
+                self.told.submitted.push((ticket, outcome));
+            }
             Output::Door(DoorOutput::ConsumerBegan { generation, .. }) => self.told.began.push(generation),
             Output::Door(DoorOutput::ConsumerClosed { consumer, why }) => {
                 self.told.consumers_closed.push((consumer, why))
