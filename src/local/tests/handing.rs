@@ -222,7 +222,7 @@ fn message_of_several_events_passes_with_its_last() {
         let hand_off = crate::format::HandOff { format, ..IntelmqHandOff::default().hand_off };
         let script = Script { takes: [Some(2), None, Some(1)].into(), ..Script::default() };
         let mut handing = Handing::start_as(script, IntelmqHandOff { hand_off, ..IntelmqHandOff::default() });
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let message = r#"{"meta":{"format":"idea"},"payload":{"Format":"IDEA0","ID":"a","Category":["Test"],
             "DetectTime":"2026-01-01T00:00:00Z","Source":[{"IP4":["192.0.2.1","192.0.2.2","192.0.2.3"]}]}}"#;
         let undecodable = r#"{"meta":{"format":"n6"},"payload":{"no":"id"}}"#;
