@@ -50,6 +50,8 @@ pub mod keyring;
 #[cfg(feature = "node")]
 pub mod local;
 #[cfg(feature = "node")]
+pub mod metrics;
+#[cfg(feature = "node")]
 pub mod ownership;
 #[cfg(feature = "node")]
 pub mod resolving;

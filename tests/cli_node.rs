@@ -1,6 +1,9 @@
 //! The command line with real nodes behind it: what is asked is done at once, what is shown is true, and the demo.
 #![cfg(feature = "node")]
 
+#[path = "cli_node/service.rs"]
+mod service;
+
 use std::fs;
 use std::process::Command;
 use std::time::Duration;

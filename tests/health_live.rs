@@ -7,6 +7,8 @@
 mod contract;
 #[path = "health_live/local.rs"]
 mod local;
+#[path = "health_live/metrics.rs"]
+mod metrics;
 #[path = "health_live/peers.rs"]
 mod peers;
 

@@ -7,8 +7,17 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use serde::Serialize;
 
+use super::colour;
 use super::failure::CommandFailure;
 use crate::terminal::{Lines, shown, wrapped};
+
+/// Returns columns and rows of stdout, if it is a terminal that knows its size.
+pub fn terminal_size() -> Option<(usize, usize)> {
+    let size =
+        io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
+    Some((usize::from(size.ws_col), usize::from(size.ws_row)))
+        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
+}
 
 /// Buffered stdout.
 pub struct CommandAnswer {
@@ -22,9 +31,7 @@ pub struct CommandAnswer {
 impl CommandAnswer {
     pub fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
-        // One that does not know how wide it is says 0.
-        let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        let width = terminal_size().map(|(columns, _)| columns);
         Self { out: BufWriter::new(io::stdout().lock()), is_terminal, width, is_closed: false }
     }
 
@@ -52,10 +59,20 @@ impl CommandAnswer {
         self.bytes(format!("{}\n", shown(&text.to_string())).as_bytes())
     }
 
+    /// One line for people, cut at the edge of the terminal: it stands below others like it.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub fn row(&mut self, text: &str) -> Result<(), CommandFailure> {
+        let safe = shown(text);
+        let cut: String = safe.chars().take(self.width.unwrap_or(usize::MAX)).collect();
+        self.bytes(format!("{}\n", cut.trim_end()).as_bytes())
+    }
+
     /// Several lines for people; a narrow terminal gets them broken between words.
     pub fn lines(&mut self, lines: &Lines) -> Result<(), CommandFailure> {
         match self.width {
-            Some(width) => self.bytes(wrapped(lines.as_str(), width).as_bytes()),
+            Some(width) => self.bytes(colour::painted(&wrapped(lines.as_str(), width)).as_bytes()),
             None => self.bytes(lines.as_str().as_bytes()),
         }
     }

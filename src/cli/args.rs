@@ -61,7 +61,8 @@ pub enum Verb {
     #[command(after_help = "Examples:
   intelmesh init /srv/mesh --name cert-at
   intelmesh init /srv/mesh --name cert-at --advertise /dns4/mesh.cert.at/tcp/4801
-  intelmesh init a --name cert-at --listen /ip4/127.0.0.1/tcp/4801")]
+  intelmesh init a --name cert-at --listen /ip4/127.0.0.1/tcp/4801
+  intelmesh init                               on a terminal: asks what it needs")]
     Init(InitArgs),
     /// Run the node in the foreground until SIGTERM; prints `ready NAME MULTIADDR…` once all doors are open.
     #[command(after_help = "Examples:
@@ -89,6 +90,7 @@ Exits 1 if any line was answered with an error.")]
     /// Print events of the running node as JSON lines: first the stored ones, then new ones as they arrive.
     #[command(after_help = "Examples:
   intelmesh tail -C /srv/mesh --from earliest --count 10
+  intelmesh tail -C /srv/mesh --pretty          a line for people
   intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
     Tail(TailArgs),
     /// Show, trace, export, verify or withdraw one event, or decide about one that waits.
@@ -104,6 +106,7 @@ Exits 1 if any line was answered with an error.")]
     #[command(after_help = "Examples:
   intelmesh status -C /srv/mesh
   intelmesh status -C /srv/mesh --check        one line; exits 1 if something is wrong
+  intelmesh status -C /srv/mesh --watch        rates and lags as they change
   intelmesh status --ack rejected_by_peer      seen: not shown any more, unless it happens again
   intelmesh status -C /srv/mesh --json | jq '.peers[] | {name, connected}'")]
     Status(StatusArgs),
@@ -120,6 +123,12 @@ socket_group and paths at the next start. Exits 1 if the file cannot be used: th
 
 Exits 1 if something is wrong; warnings alone exit 0.")]
     Check(DirArgs),
+    /// Print what somebody who helps has to know: status, check, configuration, files; no secret and no event.
+    #[command(after_help = "Examples:
+  intelmesh doctor -C /srv/mesh > report.txt
+
+Read it before you send it: it names your peers and doors.")]
+    Doctor(DirArgs),
     /// Show the feeds from peers, or read one again.
     #[command(subcommand, arg_required_else_help = true)]
     Feed(FeedVerb),
@@ -145,6 +154,12 @@ Needs no node and no directory. Exits 1 if a line could not be converted.")]
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the man pages into a directory, for packages.
+    #[command(hide = true)]
+    Man {
+        /// A directory that exists
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -156,12 +171,12 @@ pub struct DirArgs {
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The directory to make
+    /// The directory to make: /etc/intelmesh if it was installed from a package
     #[arg(value_name = "DIR")]
     pub node: Option<PathBuf>,
     /// The organisation's short name, as peers will know it: a-z, 0-9 and "-", at most 32
     #[arg(long)]
-    pub name: PublisherName,
+    pub name: Option<PublisherName>,
     /// Address at which this node listens for peers [default: /ip4/0.0.0.0/tcp/4801]; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub listen: Vec<String>,
@@ -223,6 +238,9 @@ pub struct TailArgs {
     /// Convert bodies of other formats to this one: intelmq, idea or n6
     #[arg(long, value_name = "FORMAT", value_parser = body_format)]
     pub format: Option<BodyFormat>,
+    /// One aligned line for each event, for people
+    #[arg(long, conflicts_with = "form")]
+    pub pretty: bool,
     /// Also print events that this node published
     #[arg(long)]
     pub own: bool,
@@ -288,8 +306,14 @@ pub struct StatusArgs {
     /// Print the first line only; exit 1 unless it begins with ok or starting
     #[arg(long)]
     pub check: bool,
+    /// Answer as a plugin of Nagios: exit 0 ok, 1 warning, 2 critical, 3 unknown, with performance data
+    #[arg(long, conflicts_with_all = ["check", "json"])]
+    pub nagios: bool,
+    /// Show peers with their rates and lags, renewed every 2 s, until ^C
+    #[arg(long, conflicts_with_all = ["check", "json", "nagios"])]
+    pub watch: bool,
     /// End the incidents under this health code; they are shown again if they happen again
-    #[arg(long, value_name = "CODE", value_parser = health_code, conflicts_with = "check")]
+    #[arg(long, value_name = "CODE", value_parser = health_code, conflicts_with_all = ["check", "nagios", "watch"])]
     pub ack: Option<HealthCode>,
 }
 

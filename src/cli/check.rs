@@ -164,6 +164,8 @@ fn fallback(dir: &Path) -> NodeConfig {
         socket_group: None,
         log: None,
         doors: DoorSettings::default(),
+        metrics: None,
+        on_health: Vec::new(),
     }
 }
 

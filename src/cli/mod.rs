@@ -8,10 +8,12 @@ mod aside;
 mod asking;
 mod check;
 mod clock;
+mod colour;
 mod consumer;
 mod convert;
 mod decide;
 mod demo;
+mod doctor;
 mod envelope_file;
 mod event;
 mod event_open;
@@ -21,6 +23,7 @@ mod init;
 mod invite;
 mod key;
 mod labels;
+mod man;
 mod peer;
 mod place;
 mod reach;
@@ -90,12 +93,14 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Key(verb) => key::key(&here(None), &verb, json),
         Verb::Reload(args) => reload::reload(&here(args.node), json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
+        Verb::Doctor(args) => doctor::doctor(&here(args.node)),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Convert(args) => convert::convert(&args),
         Verb::Completions { shell } => completions(shell),
+        Verb::Man { to } => man::man(&to),
     }
 }
 

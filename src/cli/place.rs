@@ -31,8 +31,16 @@ const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
 /// The directory of a node by contrib/README.md, and that of its sockets.
-const PACKAGED_DIR: &str = "/etc/intelmesh";
-const PACKAGED_RUN: &str = "/run/intelmesh";
+pub const PACKAGED_DIR: &str = "/etc/intelmesh";
+pub const PACKAGED_RUN: &str = "/run/intelmesh";
+pub const PACKAGED_STATE: &str = "/var/lib/intelmesh";
+
+/// Members of `socket_group` may not look into the packaged directory: that it is there is enough.
+fn default_dir() -> PathBuf {
+    let here = PathBuf::from(".");
+    let packaged = Path::new(PACKAGED_DIR);
+    if here.join(config::NODE_FILE).exists() || !packaged.is_dir() { here } else { packaged.to_owned() }
+}
 
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
@@ -41,10 +49,11 @@ pub struct NodeDirectory {
 }
 
 impl NodeDirectory {
-    /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory.
+    /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory, or that
+    /// of the package if the current one is not a node.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let given = flag.or(own).or_else(named).unwrap_or_else(|| PathBuf::from("."));
+        let given = flag.or(own).or_else(named).unwrap_or_else(default_dir);
         Self { dir: config::node_dir(&given) }
     }
 

@@ -1,5 +1,8 @@
 //! `status`: is all well, and how does everything stand?
 
+mod nagios;
+mod watch;
+
 use super::answer::print;
 use super::args::StatusArgs;
 use super::failure::{CommandFailure, NO};
@@ -18,6 +21,12 @@ pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
 pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
+    }
+    if args.nagios {
+        return nagios::nagios(place);
+    }
+    if args.watch {
+        return watch::watch(place);
     }
     let check = args.check;
     let snapshot = ask(place)?;

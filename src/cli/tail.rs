@@ -1,6 +1,8 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
+mod pretty;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -186,7 +188,10 @@ impl TailReading {
                 continue;
             }
             self.end_if_refused(&line, reader)?;
-            answer.json_text(&line)?;
+            match args.pretty {
+                true => answer.row(&pretty::line(&line))?,
+                false => answer.json_text(&line)?,
+            }
             self.printed += 1;
             self.note_ack(&line)?;
             let counted = args.count == Some(self.printed);

@@ -23,12 +23,17 @@ use std::path::{Path, PathBuf};
 pub use filters::FileLists;
 pub use groups::GroupFile;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerFile, PeerPairing, RuleLines};
+pub use peer_file::{PeerCare, PeerFile, PeerPairing, RuleLines};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";
+
+/// Returns the text that `init` writes, for the manual.
+pub fn sample_node() -> String {
+    node_text::sample()
+}
 
 /// Returns the node's directory for the value of `-C`: the directory itself, or its `intelmesh.toml`.
 pub fn node_dir(given: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! `intelmesh.toml`: this node. Read at start and at a reload; settings that `init` marks with (restart) act at the
 //! next start. `doors` reads the sections about the pipeline.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -28,26 +29,33 @@ const KEYS: &[&str] = &[
     "paths",
     "submit",
     "consumer",
+    "metrics",
+    "on_health",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
+const METRICS_KEYS: &[&str] = &["listen"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
-static SECTIONS: LazyLock<[KnownKeys; 5]> = LazyLock::new(|| {
+static SECTIONS: LazyLock<[KnownKeys; 6]> = LazyLock::new(|| {
     [
         ("", KEYS),
         ("journal", JOURNAL_KEYS),
         ("paths", PATHS_KEYS),
+        ("metrics", METRICS_KEYS),
         ("[submit]", &SUBMIT_KEYS),
         ("[consumer]", &CONSUMER_KEYS),
     ]
 });
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
+const LATER: &[&str] = &["web", "seal", "groups"];
 
 /// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
 pub const PROJECT_DEFAULT: &str = "intelmq";
 pub const FEDERATION_DEFAULT: &str = "intelmesh";
 pub const DEFAULT_TLP: Tlp = Tlp::Green;
+const METRICS_LISTEN_WANTED: &str = "an IP address with a port, like \"127.0.0.1:4881\"";
+/// Value of `listen` in `[metrics]`.
+pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:4881";
 const KEEP_DAYS_DEFAULT: u32 = 30;
 const KEEP_BYTES_DEFAULT: u64 = 20_000_000_000;
 /// A century: longer is a slip.
@@ -78,6 +86,10 @@ pub struct NodeConfig {
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
     pub doors: DoorSettings,
+    /// Where `/metrics` and `/healthz` are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// Program and arguments that run at each change of health; empty if there is none.
+    pub on_health: Vec<String>,
 }
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
@@ -149,6 +161,8 @@ impl NodeConfig {
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
         let log = log(&top, &mut report);
+        let on_health = on_health(&top, &mut report);
+        let metrics = metrics(&top, &mut report);
         let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
@@ -165,6 +179,8 @@ impl NodeConfig {
                 socket_group,
                 log,
                 doors,
+                metrics,
+                on_health,
             }),
             _ => {
                 report.problems.sort_by_key(|problem| problem.line);
@@ -290,6 +306,32 @@ fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSetti
     journal
 }
 
+fn on_health(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<String> {
+    let Some(words) = top.texts("on_health", report) else { return Vec::new() };
+    match words.first() {
+        Some(program) if Path::new(program.value).is_absolute() => {}
+        other => {
+            let value = other.map_or("[]", |at| at.value).chars().take(80).collect();
+            let wanted = "a list of a program, with its whole path, and its arguments";
+            report.fault(
+                top.line("on_health", report),
+                ConfigFault::Value { key: "on_health".into(), value, wanted },
+            );
+        }
+    }
+    words.into_iter().map(|at| at.value.to_owned()).collect()
+}
+
+/// The section alone opens it at the default.
+fn metrics(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SocketAddr> {
+    let section = top.section("metrics", METRICS_KEYS, &[], report)?;
+    if !section.has("listen") {
+        return METRICS_LISTEN_DEFAULT.parse().ok();
+    }
+    let parse = |said: &str| said.parse().ok().filter(|at: &SocketAddr| at.port() != 0);
+    section.choice("listen", METRICS_LISTEN_WANTED, report, parse)
+}
+
 fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> NodePaths {
     let section = top.section("paths", PATHS_KEYS, &[], report);
     let mut path = |key: &str, default: PathBuf| match &section {
@@ -338,6 +380,20 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_served_on_loopback_unless_told_otherwise() {
+        let at =
+            |text: &str| NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap().metrics;
+        assert_eq!(at(""), None);
+        assert_eq!(at("[metrics]"), METRICS_LISTEN_DEFAULT.parse().ok());
+        assert_eq!(at("[metrics]\nlisten = \"[::]:9100\""), "[::]:9100".parse().ok());
+        for bad in ["localhost:4881", "127.0.0.1", "127.0.0.1:0"] {
+            let text = format!("name = \"a\"\n[metrics]\nlisten = \"{bad}\"");
+            let wanted = format!("intelmesh.toml:3: \"listen\": \"{bad}\" is not an IP address with a port");
+            assert!(problems(&text)[0].starts_with(&wanted), "{:?}", problems(&text));
+        }
+    }
+
+    #[test]
     fn every_slip_is_named_with_its_line_and_what_was_probably_meant() {
         assert_eq!(
             problems("name = \"a\"\ndefault-tlp = \"GREEN\"\nlisten = [\"x\"]\n[journal]\nkeep_dais = 3\n"),
@@ -358,7 +414,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        for text in ["[web]\nlisten = \"y\"", "[metrics]\nlisten = \"y\""] {
+        for text in ["[web]\nlisten = \"y\""] {
             let errors = NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap_err();
             assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)), "{text}");
         }

@@ -28,6 +28,8 @@ const KEYS: &[&str] = &[
     "added_by",
     "verified_at",
     "verified_by",
+    "contact",
+    "expect_every",
     "share",
     "receive",
 ];
@@ -35,9 +37,14 @@ const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
 const RECEIVE_KEYS: &[&str] = &["relay", "ignore", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["groups", "expect_every"];
+const LATER: &[&str] = &["groups"];
 const LATER_SHARE: &[&str] = &["redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["seal", "groups"];
+
+/// Of `contact`. It is repeated in each warning about the peer.
+const CONTACT_CHARS_MAX: usize = 200;
+/// Of `expect_every`: a feed is quiet for seconds all the time.
+const EXPECT_EVERY_S_MIN: u64 = 60;
 
 /// The content of a peer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,7 @@ pub struct PeerFile {
     /// Publishers that are deliberately not trusted: their events are counted, without a warning.
     pub ignore: Vec<PublisherName>,
     pub pairing: PeerPairing,
+    pub care: PeerCare,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
     /// Line of its key.
@@ -80,6 +88,15 @@ pub struct PeerPairing {
     pub added_by: Option<String>,
     pub verified_at: Option<String>,
     pub verified_by: Option<String>,
+}
+
+/// What the operator wants to know when something is wrong with the peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerCare {
+    /// Whom to call; as typed, at most 200 characters.
+    pub contact: Option<String>,
+    /// A longer silence of a connected peer is worth a warning, in seconds.
+    pub expect_every_s: Option<u64>,
 }
 
 impl PeerFile {
@@ -121,6 +138,7 @@ impl PeerFile {
         let paused = top.flag("paused", &mut report).unwrap_or(false);
         let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
+        let care = care(&top, &mut report);
         let lines = rule_lines(&top, &report);
         let share = share(&top, lists, &mut report);
         let (receive, ignore) = receive(&top, lists, &mut report);
@@ -132,7 +150,7 @@ impl PeerFile {
         let peer =
             Peer { name, key, seal, aliases, dialled, publisher_only, paused, revoked, share, receive };
         let (file, text) = (file.to_owned(), text.into());
-        Ok(Self { peer, addresses, ignore, pairing, file, key_line, lines, text })
+        Ok(Self { peer, addresses, ignore, pairing, care, file, key_line, lines, text })
     }
 }
 
@@ -196,6 +214,26 @@ fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerPairing 
         verified_at,
         verified_by,
     }
+}
+
+fn care(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerCare {
+    let contact = top.text("contact", report).map(|at| at.value.chars().take(CONTACT_CHARS_MAX).collect());
+    let wanted = "a time of 1m or more, like \"1h\" or \"2d\"";
+    let parse = |text: &str| span(text).filter(|seconds| *seconds >= EXPECT_EVERY_S_MIN);
+    let expect_every_s = top.choice("expect_every", wanted, report, parse);
+    PeerCare { contact, expect_every_s }
+}
+
+/// `90s`, `30m`, `1h` or `2d`, in seconds.
+fn span(text: &str) -> Option<u64> {
+    let unit_s = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    text[..text.len() - 1].trim_end().parse::<u32>().ok().map(|number| u64::from(number) * unit_s)
 }
 
 fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
@@ -293,6 +331,18 @@ mod tests {
         assert_eq!(file.peer.share.tlp_max, Tlp::Red);
         assert_eq!(file.peer.receive.rate, Some(Rate { per_second: 100 }));
         assert_eq!(file.peer.receive.rate_per_publisher, Some(Rate { per_second: 5 }));
+    }
+
+    #[test]
+    fn the_time_to_expect_events_has_a_unit() {
+        let every = |text: &str| parsed(&format!("key = \"KEY\"\nexpect_every = \"{text}\""));
+        for (text, seconds) in [("60s", 60), ("30m", 1_800), ("1 h", 3_600), ("2d", 172_800)] {
+            assert_eq!(every(text).unwrap().care.expect_every_s, Some(seconds), "{text}");
+        }
+        for bad in ["", "h", "1", "59s", "0h", "-1h", "1w", "99999999999d", "1é"] {
+            let problems = every(bad).unwrap_err();
+            assert!(problems[0].starts_with("peers/cert-ee.toml:2: \"expect_every\""), "{bad}: {problems:?}");
+        }
     }
 
     #[test]

@@ -20,10 +20,12 @@ use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
 use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::LagTable;
+use crate::daemon::on_health::HealthHook;
 use crate::daemon::snapshot::NodeIdentity;
+use crate::daemon::timings::StoreTimings;
 use crate::daemon::undeliverable::UndeliverableEvents;
 use crate::daemon::workers::CheckWorkers;
-use crate::daemon::{keys, log, renamed};
+use crate::daemon::{keys, log, renamed, service};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::PublisherName;
@@ -33,7 +35,7 @@ use crate::protocol::io::{CommandRefused, Event, Ticket};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::record::ConsumerName;
-use crate::status::{HealthCode, ShownProblem};
+use crate::status::{HealthCode, ShownProblem, health_line};
 use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
@@ -80,7 +82,10 @@ impl LoopWatches {
         Self {
             lags: LagTable::default(),
             read_times: ReadTimes::default(),
-            health: HealthWatch::open(&files.config.paths.state),
+            health: HealthWatch::open(
+                &files.config.paths.state,
+                HealthHook::start(&files.config.on_health, &identity.name),
+            ),
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: UndeliverableEvents::open(&files.config.paths.state),
@@ -110,12 +115,19 @@ pub struct EventLoop {
     /// Publishers with a key statement that was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
     workers: CheckWorkers,
+    timings: StoreTimings,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
     looking_up: usize,
 }
 
 impl EventLoop {
-    pub fn new(node: Node, parts: NodeParts, files: WatchedFiles, identity: NodeIdentity) -> Self {
+    pub fn new(
+        node: Node,
+        parts: NodeParts,
+        files: WatchedFiles,
+        identity: NodeIdentity,
+        timings: StoreTimings,
+    ) -> Self {
         let watches = LoopWatches::open(&files, &identity, parts.store.stats());
         Self {
             node,
@@ -129,6 +141,7 @@ impl EventLoop {
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
             workers: CheckWorkers::default(),
+            timings,
             looking_up: 0,
         }
     }
@@ -182,7 +195,8 @@ impl EventLoop {
         self.watches.undeliverable.look(&view, &self.node.trust(), &self.parts.store, now.tick);
         self.look_at_store();
         // What changed is logged.
-        self.judge(view, now);
+        let snapshot = self.judge(view, now);
+        service::alive(&health_line(&snapshot));
         log::tell_repeats();
     }
 
@@ -194,6 +208,7 @@ impl EventLoop {
 
     /// Counts an answer as received. The next question may be answered at once only if no earlier question is open.
     fn on_answer(&mut self, input: &Input) {
+        self.timings.on_answer(input);
         match input {
             Input::Known { .. } => self.looking_up = self.looking_up.saturating_sub(1),
             Input::Verified { .. } => self.workers.taken(),
@@ -312,7 +327,11 @@ impl EventLoop {
             | Output::CloseFeed { .. } => self.parts.transport.handle(output),
             Output::LookUp { .. } => return self.look_up(output),
             Output::Read { .. } => return self.read(output),
-            Output::Append { .. } | Output::Fetch { .. } | Output::CheckMarks { .. } => {
+            Output::Append { ticket, ref records } => {
+                self.timings.on_append(ticket, records);
+                self.parts.store.handle(output);
+            }
+            Output::Fetch { .. } | Output::CheckMarks { .. } => {
                 self.parts.store.handle(output);
             }
             Output::Expire { now } => {

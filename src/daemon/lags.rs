@@ -17,6 +17,8 @@ pub struct LagTable {
     /// How many entries each peer had rejected when it last rejected one, and when that was seen.
     rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
     stands: BTreeMap<PublisherName, Timestamp>,
+    /// How many events each peer had sent when the last one came, and when that was seen.
+    events: BTreeMap<PublisherName, (u64, Timestamp)>,
     /// The peers of the first look; `None` before it. Readers that come later have no past.
     at_start: Option<BTreeSet<PublisherName>>,
 }
@@ -71,6 +73,12 @@ impl LagTable {
         if faults > *count {
             (*count, *at) = (faults, now.wall);
         }
+        let received = &peer.status.received;
+        let count = received.accepted + received.refused + received.rejected;
+        let (known, at) = self.events.entry(name.clone()).or_insert((count, now.wall));
+        if count > *known {
+            (*known, *at) = (count, now.wall);
+        }
         if peer.status.connected && !(peer.sends && peer.receives) {
             self.stands.entry(name.clone()).or_insert(now.wall);
         } else {
@@ -83,6 +91,7 @@ impl LagTable {
         self.sent.retain(|name, _| is_peer(name));
         self.received.retain(|name, _| is_peer(name));
         self.rejections.retain(|name, _| is_peer(name));
+        self.events.retain(|name, _| is_peer(name));
         self.stands.retain(|name, _| is_peer(name));
         self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
@@ -101,6 +110,10 @@ impl LagTable {
 
     pub fn rejected_at(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.rejections.get(peer).filter(|(count, _)| *count > 0).map(|(_, at)| *at)
+    }
+
+    pub fn last_event(&self, peer: &PublisherName) -> Option<Timestamp> {
+        self.events.get(peer).map(|(_, at)| *at)
     }
 
     /// Since when one of both feeds does not run, although the peer is connected.

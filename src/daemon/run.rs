@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +17,10 @@ use crate::clock;
 use crate::config::{ConfigErrors, FileLists, FilesFingerprint, NodeConfig, NodePaths, PeerFiles};
 use crate::daemon::control::{ControlAsk, ControlService};
 use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, reachable};
+use crate::daemon::metrics::NodeMetrics;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::NodeIdentity;
-use crate::daemon::{keys, log, spoken};
+use crate::daemon::{keys, log, service, spoken};
 use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
 use crate::identity::LogId;
@@ -64,6 +66,8 @@ pub enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Doors(#[from] LocalError),
+    #[error("[metrics] cannot listen on {at}: {error}")]
+    Metrics { at: SocketAddr, error: std::io::Error },
     /// A disk with room on which no file can be made.
     #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
     NoInodes { dir: PathBuf, error: Box<StartError> },
@@ -85,6 +89,10 @@ impl StartError {
             Self::Transport(TransportError::Listen { .. }) => {
                 Some("see who has the port (ss -ltnp), or change listen = … in intelmesh.toml".into())
             }
+            Self::Metrics { .. } => Some(
+                "see who has the port (ss -ltnp), or change listen = … below [metrics] in intelmesh.toml"
+                    .into(),
+            ),
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
             Self::NoInodes { .. } => {
@@ -176,6 +184,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
+    let metrics = NodeMetrics::open(&config, &asks).await?;
     let fingerprint = FilesFingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
     for problem in &peers.problems {
@@ -227,11 +236,12 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         rules,
     );
     let parts = NodeParts { store, transport, doors, inputs };
-    let mut event_loop = EventLoop::new(node, parts, files, identity);
+    let mut event_loop = EventLoop::new(node, parts, files, identity, metrics.store_timings());
     report_start(&mut event_loop, &opened.problems, opened.missing);
-    stop_on_signal(asks);
+    stop_on_signal(asks, metrics);
     tell_start(&event_loop, &listening, last);
     say_ready(&event_loop.identity.name, &listening);
+    service::ready();
     run_to_its_end(event_loop, inputs_out, asks_out).await;
     Ok(())
 }
@@ -383,7 +393,7 @@ fn doors_text(config: &NodeConfig) -> String {
 }
 
 /// SIGTERM and SIGINT stop the node; SIGHUP reads `intelmesh.toml` and `peers/` again.
-fn stop_on_signal(asks: mpsc::Sender<ControlAsk>) {
+fn stop_on_signal(asks: mpsc::Sender<ControlAsk>, metrics: NodeMetrics) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
@@ -397,6 +407,10 @@ fn stop_on_signal(asks: mpsc::Sender<ControlAsk>) {
                 _ = interrupt.recv() => ControlAsk::Stop,
                 _ = hangup.recv() => ControlAsk::ReloadNode(tokio::sync::oneshot::channel().0),
             };
+            if matches!(ask, ControlAsk::Stop) {
+                metrics.stop();
+                service::stopping();
+            }
             if asks.send(ask).await.is_err() {
                 return;
             }

@@ -151,7 +151,10 @@ fn peer(peer: PeerView, files: &PeerFiles, chronicle: &EventLog, lags: &LagTable
     if let Some(file) = files.peer(name) {
         status.verified = file.pairing.verified;
         status.addresses = file.addresses.clone();
+        status.expect_every_s = file.care.expect_every_s;
+        status.contact = file.care.contact.clone();
     }
+    status.last_event = lags.last_event(name);
     status.stands_since = lags.stands_since(name);
     status.sent.lag_s = status.sent.position.and_then(|_| lags.sent(name));
     status.sent.rejected_at = lags.rejected_at(name);

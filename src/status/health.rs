@@ -128,6 +128,21 @@ impl HealthCode {
         Self::UnknownPublisher,
     ];
 
+    /// True if events are at risk, or the node cannot be trusted with new ones: Nagios calls that critical.
+    pub const fn is_critical(self) -> bool {
+        matches!(
+            self,
+            Self::DiskLow
+                | Self::ClockOff
+                | Self::Cloned
+                | Self::Equivocation
+                | Self::PeerKeyChanged
+                | Self::KeysStale
+                | Self::FeedMissing
+                | Self::RetentionShort
+        )
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DiskLow => "disk_low",
@@ -184,8 +199,17 @@ pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -
     facts.peers.iter().for_each(|peer| rules.peer(peer, &mut found));
     facts.doors.iter().for_each(|door| rules.door(door, &mut found));
     facts.consumers.iter().for_each(|consumer| rules.consumer(consumer, &mut found));
+    found.iter_mut().for_each(|health| add_contact(facts, health));
     found.sort_by_key(|health| health.code);
     found
+}
+
+/// The operator who has to call the peer gets the number with the warning.
+fn add_contact(facts: &Snapshot, health: &mut HealthItem) {
+    let peer = facts.peers.iter().find(|peer| health.peer.as_ref() == Some(&peer.name));
+    if let Some(contact) = peer.and_then(|peer| peer.contact.as_ref()) {
+        health.hint.push_str(&format!("; contact: {contact}"));
+    }
 }
 
 /// The input of the rules about peers, doors and consumers.

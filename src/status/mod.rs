@@ -16,9 +16,9 @@ use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
-#[cfg(feature = "node")]
-pub(crate) use health::bytes_text;
 pub use health::{HealthCode, HealthThresholds, derive, health_line};
+#[cfg(feature = "node")]
+pub(crate) use health::{bytes_text, span_text};
 pub use incidents::Incidents;
 #[cfg(feature = "node")]
 pub use render::render;
@@ -236,6 +236,15 @@ pub struct PeerStatus {
     /// When the last frame of any feed with it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub last_frame: Option<Timestamp>,
+    /// When events of its feed last arrived; the start of the node if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub last_event: Option<Timestamp>,
+    /// Its file says that there should be one so often, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_every_s: Option<u64>,
+    /// Whom its file says to call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     pub sent: SentStatus,
     pub received: ReceivedStatus,
     /// The obstacle to this feed, even if the peer is connected.

@@ -17,7 +17,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
-    ("door", &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"]),
+    (
+        "door",
+        &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"],
+    ),
     ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
@@ -32,6 +35,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("transport", ADAPTER),
     ("local", ADAPTER),
     ("keyring", ADAPTER),
+    ("metrics", &["limits", "time", "identity", "status", "clock"]),
     ("config", ADAPTER),
     // The simulator recovers with the store's own replay of the journal's real bytes.
     ("sim", SIMULATOR),
@@ -102,6 +106,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
 ];
 
 const EVERYTHING_BELOW_MAIN: &[&str] = &[
@@ -133,6 +138,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
     "daemon",
 ];
 
@@ -148,6 +154,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("fastbloom", &["store"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli", "status"]),
     ("anyhow", &["cli", "daemon", "main"]),
     ("toml", &["config", "cli"]),
@@ -161,6 +168,9 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["filter", "format"]),
     ("ipnet", &["filter", "door", "config"]),
     ("redis", &["local"]),
+    ("axum", &["metrics"]),
+    ("hyper", &["metrics"]),
+    ("hyper_util", &["metrics"]),
     ("rustls", &["local"]),
     ("rustls_native_certs", &["local"]),
     ("tokio_rustls", &["local"]),

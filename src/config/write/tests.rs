@@ -24,7 +24,7 @@ fn new_peer(seed: u8, address: &str) -> NewPeer {
 
 fn node(dir: &Path) -> NodeConfig {
     let name = PublisherName::parse("cert-at").unwrap();
-    let new = NewNode { name, federation: None, listen: vec![], advertise: vec![] };
+    let new = NewNode { name, federation: None, listen: vec![], advertise: vec![], places: None };
     new_node(dir, &new).unwrap();
     NodeConfig::load(dir).unwrap()
 }

@@ -112,6 +112,8 @@ fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
         ("listen", old.listen != new.listen),
         ("socket_group", old.socket_group != new.socket_group),
         ("paths", old.paths != new.paths),
+        ("metrics", old.metrics != new.metrics),
+        ("on_health", old.on_health != new.on_health),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::{Body, EventType, Extensions, IdScheme, Signer};
 use super::*;
+use crate::cbor::CborError;
 use crate::event::EventFormat;
 use crate::identity::{EventId, KeyId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};

@@ -15,9 +15,9 @@ use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{
     CommandRefused, ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket,
 };
-use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
+use crate::status::PeerFaultKind;
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 

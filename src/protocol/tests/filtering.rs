@@ -7,7 +7,7 @@ use crate::envelope::{Core, IdScheme};
 use crate::filter::{Filter, NoLists};
 use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
-use crate::policy::{Peer, Tlp, WithheldReason};
+use crate::policy::{Peer, Tlp};
 use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};

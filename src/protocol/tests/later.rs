@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
-use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::sent::SentException;
+use crate::status::PeerFaultKind;
 use crate::wire::{
     AckFrame, FaultCode, FaultNumber, Subscribe, VerdictCode, VerdictNumber, Window, WireFrame,
 };

@@ -20,7 +20,7 @@ impl HealthRules<'_> {
         if !peer.connected {
             found.extend(self.away(peer));
         } else {
-            found.extend(self.stands(peer));
+            found.extend(self.stands(peer).or_else(|| self.sends_nothing(peer)));
             self.lags(peer, found);
         }
         if self.is_retention_short(peer.sent.lag_events) {
@@ -148,6 +148,20 @@ impl HealthRules<'_> {
         let what =
             format!("{name} is connected, but its feed has not run for {}{cause}", self.for_long(since));
         Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
+    }
+
+    /// All works, and yet no event comes: something is wrong behind the peer's node.
+    fn sends_nothing(&self, peer: &PeerStatus) -> Option<HealthItem> {
+        let every_s = peer.expect_every_s?;
+        let last = peer.last_event.filter(|last| self.lasts(*last, every_s * 1_000))?;
+        let (name, every) = (&peer.name, span_text(every_s));
+        let what = format!(
+            "{name} is connected, but has sent no event for {}; its file expects one every {every}",
+            self.for_long(last)
+        );
+        let hint =
+            format!("ask {name} whether its pipeline runs, or change expect_every in peers/{name}.toml");
+        Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(last).done())
     }
 
     fn lags(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {

@@ -1,5 +1,7 @@
 //! The rules of health as a table: facts in, reasons out.
 
+mod quiet;
+
 use super::*;
 use crate::status::{
     ClockStatus, ConsumerState, ConsumerStatus, DiskStatus, DoorAside, DoorDown, DoorStatus, DoorWay,
@@ -33,6 +35,9 @@ fn peer(text: &str) -> PeerStatus {
         skew_ms: Some(3),
         software: None,
         last_frame: ago(4_000),
+        last_event: None,
+        expect_every_s: None,
+        contact: None,
         sent: SentStatus { lag_events: Some(0), lag_s: Some(0.0), ..SentStatus::default() },
         received: ReceivedStatus { lag_events: Some(0), lag_s: Some(1.2), ..ReceivedStatus::default() },
         fault: None,
