@@ -427,7 +427,7 @@ pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Opt
 }
 
 /// Why an envelope of a trusted publisher is not taken from a peer. A change of the peer file can cure it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReceived {
     /// `relay = false`, and it is not the peer's own.
     Relay,
@@ -436,7 +436,7 @@ pub enum NotReceived {
     /// `where` does not admit it.
     Filter,
     /// `where` has no answer for it.
-    FilterFailed,
+    FilterFailed(FilterFailure),
 }
 
 /// Checks whether `source` may hand this node envelopes of `publisher`. Everybody may bring this node's own events.
@@ -470,6 +470,6 @@ pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> R
     match admitted(source.receive.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReceived::Filter),
-        Err(_) => Err(NotReceived::FilterFailed),
+        Err(failure) => Err(NotReceived::FilterFailed(failure)),
     }
 }

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use intelmesh::identity::public_key_text;
-use intelmesh::protocol::io::{DialFailure, Input, Output};
+use intelmesh::protocol::io::{DialFailure, Input, TransportInput, TransportOutput};
 use intelmesh::transport::{DialOutcome, check};
 use intelmesh::wire::{FaultCode, WireFrame};
 use node::{Node, ping, socket};
@@ -95,11 +95,11 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
         for (node, stream) in [(&mut a, to_b), (&mut b, at_b)] {
             let first = node.next(closing).await;
             assert!(
-                matches!(first, Input::FeedClosed { stream: closed, .. } if closed == stream),
+                matches!(first, Input::Transport(TransportInput::FeedClosed { stream: closed, .. }) if closed == stream),
                 "{first:?}"
             );
             let then = node.next(closing).await;
-            assert!(matches!(then, Input::Disconnected { .. }), "{then:?}");
+            assert!(matches!(then, Input::Transport(TransportInput::Disconnected { .. })), "{then:?}");
         }
         let failure = b.dial_in_vain(&a).await;
         assert!(matches!(failure, DialFailure::TurnedAway(_)), "{failure:?}");
@@ -109,7 +109,7 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
         }
         let c = Node::start("c", 3).await;
         c.transport.set_peers(vec![a.as_peer()]);
-        c.order(Output::Dial { peer: a.name() });
+        c.order(TransportOutput::Dial { peer: a.name() });
         a.until_stranger(&c).await;
         let strangers = a.transport.strangers().len();
         assert_eq!(strangers, 1 + usize::from(!paused), "a paused peer is no stranger");
@@ -117,7 +117,11 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
 }
 
 fn closing(input: &Input) -> bool {
-    matches!(input, Input::FeedClosed { .. } | Input::Disconnected { .. })
+    matches!(
+        input,
+        Input::Transport(TransportInput::FeedClosed { .. })
+            | Input::Transport(TransportInput::Disconnected { .. })
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,11 +171,17 @@ async fn a_peer_that_died_is_reported_and_reached_again() {
     node::feed(&mut a, &mut b).await;
     let address = b.address.clone();
     drop(b);
-    a.next(|input| matches!(input, Input::FeedClosed { .. })).await;
-    a.next(|input| matches!(input, Input::Disconnected { .. })).await;
-    a.order(Output::Dial { peer: node::name("b") });
-    let failed = a.next(|input| matches!(input, Input::DialFailed { .. })).await;
-    assert!(matches!(failed, Input::DialFailed { failure: DialFailure::Unreachable(_), .. }), "{failed:?}");
+    a.next(|input| matches!(input, Input::Transport(TransportInput::FeedClosed { .. }))).await;
+    a.next(|input| matches!(input, Input::Transport(TransportInput::Disconnected { .. }))).await;
+    a.order(TransportOutput::Dial { peer: node::name("b") });
+    let failed = a.next(|input| matches!(input, Input::Transport(TransportInput::DialFailed { .. }))).await;
+    assert!(
+        matches!(
+            failed,
+            Input::Transport(TransportInput::DialFailed { failure: DialFailure::Unreachable(_), .. })
+        ),
+        "{failed:?}"
+    );
     let mut b = Node::start_at("b", 2, &address).await;
     node::know(&[&a, &b]);
     a.connect(&mut b).await;
@@ -196,7 +206,7 @@ async fn a_third_connection_replaces_the_one_that_was_silent_longest() {
     let mut third = Node::start("b", 2).await;
     third.transport.set_peers(vec![a.as_peer()]);
     third.dial(&a).await;
-    twins[1].next(|input| matches!(input, Input::Disconnected { .. })).await;
+    twins[1].next(|input| matches!(input, Input::Transport(TransportInput::Disconnected { .. }))).await;
     twins[0].send(stream, ping(2));
     assert_eq!(a.frames(at_a, 1).await, [ping(2)]);
 }
@@ -206,13 +216,18 @@ async fn both_may_dial_at_once() {
     let mut a = Node::start("a", 1).await;
     let mut b = Node::start("b", 2).await;
     node::know(&[&a, &b]);
-    a.order(Output::Dial { peer: b.name() });
-    b.order(Output::Dial { peer: a.name() });
-    a.next(|input| matches!(input, Input::Connected { .. })).await;
-    b.next(|input| matches!(input, Input::Connected { .. })).await;
+    a.order(TransportOutput::Dial { peer: b.name() });
+    b.order(TransportOutput::Dial { peer: a.name() });
+    a.next(|input| matches!(input, Input::Transport(TransportInput::Connected { .. }))).await;
+    b.next(|input| matches!(input, Input::Transport(TransportInput::Connected { .. }))).await;
     node::feed(&mut a, &mut b).await;
     node::feed(&mut b, &mut a).await;
-    assert!(!a.heard().iter().chain(b.heard()).any(|input| matches!(input, Input::Disconnected { .. })));
+    assert!(
+        !a.heard()
+            .iter()
+            .chain(b.heard())
+            .any(|input| matches!(input, Input::Transport(TransportInput::Disconnected { .. })))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,19 +239,21 @@ async fn what_was_queued_leaves_before_a_closed_feed_ends() {
     }
     let fault = WireFrame::Fault { code: FaultCode::Stopping.into(), detail: "bye".into() };
     a.send(to_b, fault.clone());
-    a.order(Output::CloseFeed { stream: to_b });
+    a.order(TransportOutput::CloseFeed { stream: to_b });
     assert_eq!(b.frames(at_b, 21).await.last(), Some(&fault));
-    b.next(|input| matches!(input, Input::FeedClosed { .. })).await;
-    assert!(!a.heard().iter().any(|input| matches!(input, Input::FeedClosed { .. })));
+    b.next(|input| matches!(input, Input::Transport(TransportInput::FeedClosed { .. }))).await;
+    assert!(
+        !a.heard().iter().any(|input| matches!(input, Input::Transport(TransportInput::FeedClosed { .. })))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_to_nobody_is_answered() {
     let mut a = Node::start("a", 1).await;
-    a.order(Output::OpenFeed { peer: node::name("b") });
-    a.next(|input| matches!(input, Input::FeedNotOpened { .. })).await;
-    a.order(Output::Dial { peer: node::name("b") });
-    a.next(|input| matches!(input, Input::DialFailed { .. })).await;
+    a.order(TransportOutput::OpenFeed { peer: node::name("b") });
+    a.next(|input| matches!(input, Input::Transport(TransportInput::FeedNotOpened { .. }))).await;
+    a.order(TransportOutput::Dial { peer: node::name("b") });
+    a.next(|input| matches!(input, Input::Transport(TransportInput::DialFailed { .. }))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,9 +265,9 @@ async fn a_sender_that_queues_without_end_is_cut() {
     for _ in 0..200 {
         a.send(to_b, node::big_frame());
     }
-    let closed = a.next(|input| matches!(input, Input::FeedClosed { .. })).await;
+    let closed = a.next(|input| matches!(input, Input::Transport(TransportInput::FeedClosed { .. }))).await;
     assert!(
-        matches!(&closed, Input::FeedClosed { cause, .. } if cause.contains("wait to be sent")),
+        matches!(&closed, Input::Transport(TransportInput::FeedClosed { cause, .. }) if cause.contains("wait to be sent")),
         "{closed:?}"
     );
 }
@@ -291,7 +308,7 @@ async fn stopping_takes_leave_of_everybody() {
     a.send(to_b, ping(1));
     a.transport.stop().await;
     assert_eq!(b.frames(at_b, 1).await, [ping(1)]);
-    b.next(|input| matches!(input, Input::Disconnected { .. })).await;
+    b.next(|input| matches!(input, Input::Transport(TransportInput::Disconnected { .. }))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -235,12 +235,12 @@ pub struct TailArgs {
     /// What a line looks like [default: iep04]
     #[arg(long, value_enum)]
     pub form: Option<OutputForm>,
-    /// Convert bodies of other formats to this one: intelmq, idea or n6
-    #[arg(long, value_name = "FORMAT", value_parser = body_format)]
-    pub format: Option<BodyFormat>,
     /// One aligned line for each event, for people
     #[arg(long, conflicts_with = "form")]
     pub pretty: bool,
+    /// Convert bodies of other formats to this one: intelmq, idea or n6
+    #[arg(long, value_name = "FORMAT", value_parser = body_format)]
+    pub format: Option<BodyFormat>,
     /// Also print events that this node published
     #[arg(long)]
     pub own: bool,

@@ -31,7 +31,9 @@ use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::LocalDoors;
-use crate::protocol::io::{CommandRefused, Event, Ticket};
+use crate::protocol::io::{
+    CommandRefused, Event, OperatorInput, StoreInput, StoreOutput, StoreQuestion, Ticket, TransportOutput,
+};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::record::ConsumerName;
@@ -210,7 +212,7 @@ impl EventLoop {
     fn on_answer(&mut self, input: &Input) {
         self.timings.on_answer(input);
         match input {
-            Input::Known { .. } => self.looking_up = self.looking_up.saturating_sub(1),
+            Input::Store(StoreInput::Known { .. }) => self.looking_up = self.looking_up.saturating_sub(1),
             Input::Verified { .. } => self.workers.taken(),
             _ => {}
         }
@@ -283,7 +285,7 @@ impl EventLoop {
         self.files.opener.replace(keyring.opens_with().cloned());
         self.files.signer.replace(keyring.signing_key_in_use().clone());
         if let Some(statement) = keyring.statement() {
-            self.node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+            self.node.handle_input(OperatorInput::OwnStatement(statement.clone()), clock::now());
         }
         Ok(())
     }
@@ -295,7 +297,7 @@ impl EventLoop {
             trust.identity_key(&publisher).ok_or_else(|| ControlRefusal::unknown_peer(&publisher))?;
         let statement = SignedStatement::verify(bytes, identity)
             .map_err(|error| ControlRefusal::no(error.to_string()))?;
-        self.node.handle_input(Input::OwnStatement(statement), clock::now());
+        self.node.handle_input(OperatorInput::OwnStatement(statement), clock::now());
         Ok(())
     }
 
@@ -316,42 +318,27 @@ impl EventLoop {
 
     fn hand_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Send { ref frame, .. } => {
-                self.frames.write(frame);
+            Output::Transport(output) => {
+                if let TransportOutput::Send { frame, .. } = &output {
+                    self.frames.write(frame);
+                }
                 self.parts.transport.handle(output);
             }
-            Output::Dial { .. }
-            | Output::Disconnect { .. }
-            | Output::OpenFeed { .. }
-            | Output::Resume { .. }
-            | Output::CloseFeed { .. } => self.parts.transport.handle(output),
-            Output::LookUp { .. } => return self.look_up(output),
-            Output::Read { .. } => return self.read(output),
-            Output::Append { ticket, ref records } => {
-                self.timings.on_append(ticket, records);
-                self.parts.store.handle(output);
+            Output::Store(order) => {
+                match &order {
+                    StoreOutput::Append { ticket, records } => self.timings.on_append(*ticket, records),
+                    StoreOutput::Expire { now } => self.parts.doors.tell_time(*now),
+                }
+                self.parts.store.handle(order);
             }
-            Output::Fetch { .. } | Output::CheckMarks { .. } => {
-                self.parts.store.handle(output);
-            }
-            Output::Expire { now } => {
-                self.parts.doors.tell_time(now);
-                self.parts.store.handle(output);
-            }
+            Output::Ask(question) => return self.ask_store(question).map(Input::from),
             Output::Verify { ticket, envelopes } => {
                 return self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
             }
-            Output::Submitted { .. }
-            | Output::Recalled { .. }
-            | Output::ConsumerBegan { .. }
-            | Output::HandOff { .. }
-            | Output::FromIgnored { .. }
-            | Output::ConsumerClosed { .. } => {
-                self.parts.doors.handle(output);
-            }
+            Output::Door(output) => self.parts.doors.handle(output),
             Output::CommandDone { ticket, result } => {
                 if let Some(answer) = self.commands.waiting.remove(&ticket) {
-                    // Whoever asked may have gone.
+                    // The client that asked may have gone.
                     let _ = answer.send(result);
                 }
             }
@@ -360,20 +347,13 @@ impl EventLoop {
         None
     }
 
-    fn look_up(&mut self, output: Output) -> Option<Input> {
-        let in_order = self.looking_up == 0;
-        let answer = if in_order { self.parts.store.answer_at_once(&output) } else { None };
+    fn ask_store(&mut self, question: StoreQuestion) -> Option<StoreInput> {
+        let is_look_up = matches!(question, StoreQuestion::LookUp { .. });
+        let overtakes = is_look_up && self.looking_up > 0;
+        let answer = if overtakes { None } else { self.parts.store.answer_at_once(&question) };
         if answer.is_none() {
-            self.looking_up += 1;
-            self.parts.store.handle(output);
-        }
-        answer
-    }
-
-    fn read(&mut self, output: Output) -> Option<Input> {
-        let answer = self.parts.store.answer_at_once(&output);
-        if answer.is_none() {
-            self.parts.store.handle(output);
+            self.looking_up += usize::from(is_look_up);
+            self.parts.store.ask(question);
         }
         answer
     }

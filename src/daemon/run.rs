@@ -31,7 +31,7 @@ use crate::local::{
 };
 use crate::ownership;
 use crate::policy::TrustList;
-use crate::protocol::io::{Event, LossCause};
+use crate::protocol::io::{Event, LossCause, OperatorInput, StoreInput};
 use crate::protocol::{CoreBounds, CoreConfig, Input, Node, Rules};
 use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
@@ -218,9 +218,9 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
-    node.handle_input(Input::Broken(opened.lacks), clock::now());
+    node.handle_input(StoreInput::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {
-        node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+        node.handle_input(OperatorInput::OwnStatement(statement.clone()), clock::now());
     }
     trust_in_force.store(node.trust());
     transport.set_peers(reachable(&peers, &node));
@@ -346,9 +346,9 @@ async fn open_store(
     };
     let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
     let engine = EngineConfig::new(config.name.clone(), config.journal.keep_bytes, keep_ms);
-    let answers = Arc::new(move |input| {
+    let answers = Arc::new(move |answer: StoreInput| {
         // The loop drains its inputs without waiting for anything; it is gone only when the node stops.
-        let _ = inputs.blocking_send(input);
+        let _ = inputs.blocking_send(answer.into());
     });
     let opening = tokio::task::spawn_blocking(move || {
         Store::open(&dirs, engine, clock::now(), answers, Arc::new(|fault| fail_at_once(&fault)))

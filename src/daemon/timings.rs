@@ -8,6 +8,7 @@ use crate::clock;
 use crate::identity::PublisherName;
 use crate::metrics::NodeTimings;
 use crate::protocol::Input;
+use crate::protocol::io::StoreInput;
 use crate::protocol::io::Ticket;
 use crate::record::NewRecord;
 use crate::time::{Tick, Timestamp};
@@ -48,9 +49,9 @@ impl StoreTimings {
 
     pub fn on_answer(&mut self, input: &Input) {
         match input {
-            Input::Stored { ticket, .. } => self.stored(*ticket),
+            Input::Store(StoreInput::Stored { ticket, .. }) => self.stored(*ticket),
             // Nor is any batch that was handed over after it.
-            Input::NotStored { .. } => self.pending.clear(),
+            Input::Store(StoreInput::NotStored { .. }) => self.pending.clear(),
             _ => {}
         }
     }

@@ -37,7 +37,7 @@ use crate::filter::FilterLists;
 use crate::format::DoorDefaults;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
-use crate::protocol::io::{ConsumerId, Input, Output};
+use crate::protocol::io::{ConsumerId, DoorOutput, Input};
 use crate::time::{Now, Timestamp};
 
 use deliver::expiry::SteadyTime;
@@ -264,27 +264,24 @@ impl LocalDoors {
         self.set.load_full()
     }
 
-    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits.
-    /// Outputs for others are given back.
-    pub fn handle(&self, output: Output) -> Option<Output> {
+    /// Obeys an output of the core; never waits.
+    pub fn handle(&self, output: DoorOutput) {
         match output {
-            Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
-            Output::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
-            Output::ConsumerBegan { consumer, generation } => {
+            DoorOutput::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
+            DoorOutput::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
+            DoorOutput::ConsumerBegan { consumer, generation } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Began { generation });
             }
-            Output::HandOff { consumer, entries } => {
+            DoorOutput::HandOff { consumer, entries } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Entries(entries));
             }
-            Output::FromIgnored { consumer, position } => {
+            DoorOutput::FromIgnored { consumer, position } => {
                 self.shared.consumers.tell(consumer, ToConsumer::FromIgnored { position });
             }
-            Output::ConsumerClosed { consumer, why } => {
+            DoorOutput::ConsumerClosed { consumer, why } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Closed(why));
             }
-            other => return Some(other),
         }
-        None
     }
 
     /// Passes on the core's time for events that expire; `None` while its clock is not to be trusted.

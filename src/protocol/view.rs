@@ -56,9 +56,9 @@ pub struct ConsumerView {
 
 impl Node {
     pub fn view(&self) -> NodeView {
-        let ground = &self.ground;
-        let last = ground.ends.last.seq;
-        let consumers = ground.durable.consumers.iter().map(|(name, position)| {
+        let core = &self.core;
+        let last = core.disk.ends.last.seq;
+        let consumers = core.disk.durable.consumers.iter().map(|(name, position)| {
             let request = self.handoffs.request(name).cloned();
             let status = ConsumerStatus {
                 name: name.to_string(),
@@ -72,12 +72,12 @@ impl Node {
             };
             ConsumerView { name: name.clone(), status, own: position.own, request }
         });
-        let equivocations = ground.ledger.equivocations.iter();
+        let equivocations = core.disk.ledger.equivocations.iter();
         NodeView {
-            ends: ground.ends,
-            floor: ground.ledger.floor,
-            steady: ground.steady(),
-            clock_off: ground.clock.is_off(),
+            ends: core.disk.ends,
+            floor: core.disk.ledger.floor,
+            steady: core.context.steady(),
+            clock_off: core.context.clock.is_off(),
             disk_full: self.is_stalled(),
             peers: self.links.values().map(|link| self.peer_view(link)).collect(),
             consumers: consumers.collect(),
@@ -88,16 +88,16 @@ impl Node {
 
     /// Nothing created before it is taken.
     pub fn floor(&self) -> Timestamp {
-        self.ground.ledger.floor.unwrap_or_default()
+        self.core.disk.ledger.floor.unwrap_or_default()
     }
 
     /// How far each feed has got, by peer.
     pub fn feed_states(&self) -> impl Iterator<Item = (&PublisherName, &crate::record::FeedState)> {
-        self.ground.durable.feeds.iter()
+        self.core.disk.durable.feeds.iter()
     }
 
     fn peer_view(&self, link: &PeerSession) -> PeerView {
-        let (facts, now) = (&link.facts, self.ground.now);
+        let (facts, now) = (&link.facts, self.core.context.now);
         let (connected, since, address) = match &link.contact.state {
             ContactState::Up { since, address } => (true, *since, Some(address.clone())),
             ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
@@ -144,7 +144,7 @@ impl Node {
 
     fn sent_status(&self, link: &PeerSession) -> SentStatus {
         let sent = &link.tally.sent;
-        let last = self.ground.ends.last.seq;
+        let last = self.core.disk.ends.last.seq;
         let unacked = link.sender.as_ref().map_or(0, |sender| sender.unacked());
         SentStatus {
             position: sent.acked,
@@ -171,8 +171,8 @@ impl Node {
 
     fn received_status(&self, link: &PeerSession, head: Option<u64>, open: u64) -> ReceivedStatus {
         let (name, received) = (&link.peer.name, &link.tally.received);
-        let position = self.ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
-        let owed = self.ground.ledger.feeds.get(name).map_or(0, |state| state.owed.len() as u64);
+        let position = self.core.disk.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
+        let owed = self.core.disk.ledger.feeds.get(name).map_or(0, |state| state.owed.len() as u64);
         let rejected: u64 = received.rejected.values().sum();
         ReceivedStatus {
             position: Some(position),

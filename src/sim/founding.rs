@@ -13,7 +13,7 @@ use crate::identity::{EventId, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{DoorInput, OperatorInput, Ticket};
 use crate::sim::faults::SimFault;
 use crate::sim::liar::Liar;
 use crate::sim::machine::{BEGINNING, DiskHarm, SimMachine};
@@ -173,7 +173,7 @@ impl SimWorld {
                 self.plan.peering.later.retain(|later| *later != (node, publisher));
                 let trust = trust(&self.plan, node);
                 self.machines[node].trust = trust.clone();
-                self.say(node, Input::Trust(trust));
+                self.say(node, Input::Operator(OperatorInput::Trust(trust)));
             }
             SimFault::Reconnect { node } => self.reconnect(node, false),
             SimFault::StaleAck { node } => self.reconnect(node, true),
@@ -269,7 +269,7 @@ impl SimWorld {
         let ticket: Ticket = self.ticket();
         if self.machines[node].process.is_some() {
             self.witness.submits(node, ticket, key);
-            self.say(node, Input::Submit { ticket, envelope });
+            self.say(node, Input::Door(DoorInput::Submit { ticket, envelope }));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::identity::{EventKey, PublisherName};
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{DoorOutput, StoreOutput, Ticket, TransportOutput};
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
 use crate::sim::founding::NodeLook;
@@ -402,12 +402,8 @@ impl SimWorld {
         }
         if self.plan.nodes <= 8 {
             let view = self.machines[node].process.as_ref().map(|process| process.core.view());
-            let most = view
-                .iter()
-                .flat_map(|view| &view.peers)
-                .map(|peer| peer.status.received.owed)
-                .max()
-                .unwrap_or(0);
+            let peers = view.iter().flat_map(|view| &view.peers);
+            let most = peers.map(|peer| peer.status.received.owed).max().unwrap_or(0);
             if most > owed_max {
                 return Err(self.violated(format!("(6) {name} owes {most}, more than {owed_max}")));
             }
@@ -436,14 +432,16 @@ impl SimWorld {
             found.expect("bug: the core dials machines of this world")
         };
         match output {
-            Output::Dial { peer } => self.network.dial(&mut self.agenda, node, number(&peer)),
-            Output::Disconnect { peer } => {
+            Output::Transport(TransportOutput::Dial { peer }) => {
+                self.network.dial(&mut self.agenda, node, number(&peer))
+            }
+            Output::Transport(TransportOutput::Disconnect { peer }) => {
                 self.network.hang_up(&mut self.agenda, node, number(&peer));
             }
-            Output::OpenFeed { peer } => {
+            Output::Transport(TransportOutput::OpenFeed { peer }) => {
                 self.network.open_feed(&mut self.agenda, node, number(&peer));
             }
-            Output::Send { stream, frame } => {
+            Output::Transport(TransportOutput::Send { stream, frame, .. }) => {
                 if let Some(to) = self.network.other_end(stream) {
                     self.write_down(|| format!("{node}->{to} {stream:?} {frame:?}"));
                     if self.machines[node].liar.is_none() {
@@ -457,13 +455,17 @@ impl SimWorld {
                 }
                 self.network.send(&mut self.agenda, stream, &frame);
             }
-            Output::Resume { stream } => self.network.resume(&mut self.agenda, stream),
-            Output::CloseFeed { stream } => self.network.close(&mut self.agenda, stream),
-            Output::Expire { now } => self.expire(node, now)?,
-            Output::Submitted { ticket, outcome } => {
+            Output::Transport(TransportOutput::Resume { stream }) => {
+                self.network.resume(&mut self.agenda, stream)
+            }
+            Output::Transport(TransportOutput::CloseFeed { stream }) => {
+                self.network.close(&mut self.agenda, stream)
+            }
+            Output::Store(StoreOutput::Expire { now }) => self.expire(node, now)?,
+            Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
                 self.witness.answers(ticket, &outcome).map_err(|what| self.violated(what))?;
             }
-            Output::HandOff { consumer, entries } => {
+            Output::Door(DoorOutput::HandOff { consumer, entries }) => {
                 let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
                 self.write_down(|| format!("{node} hands off {seqs:?}"));
                 self.witness
@@ -474,8 +476,8 @@ impl SimWorld {
                     self.agenda.after(after, SimEvent::Consume { node, life });
                 }
             }
-            Output::FromIgnored { .. } => {}
-            Output::ConsumerClosed { consumer, .. } => {
+            Output::Door(DoorOutput::FromIgnored { .. }) => {}
+            Output::Door(DoorOutput::ConsumerClosed { consumer, .. }) => {
                 self.pipelines[node].closed(consumer);
                 let life = self.machines[node].lives;
                 self.agenda.after(100, SimEvent::Consume { node, life });

@@ -1,12 +1,12 @@
 //! The network: libp2p over TCP, Noise and yamux, and nothing else (PROTOCOL.md §4.0, decisions/0016). The only
-//! place that knows libp2p. It obeys [`Output`] and answers with [`Input`]; it decides nothing but who may
+//! place that knows libp2p. It obeys [`TransportOutput`] and answers with [`TransportInput`](crate::protocol::io::TransportInput); it decides nothing but who may
 //! pass the security upgrade (the list it was given) and how many sockets may knock at once.
 //!
 //! Not here: back-off and when to dial (the core's), frames' content (the wire's), policy, peer files.
 //!
 //! Who waits: the loop that drives libp2p (`engine`) never awaits the core. Its messages to the core wait in
 //! a bounded outbox, and while that is full it takes nothing new from libp2p. Each feed stream has
-//! a task of its own (`pump`) that awaits the core's channel, reads only after [`Output::Resume`], and writes
+//! a task of its own (`pump`) that awaits the core's channel, reads only after [`TransportOutput::Resume`], and writes
 //! from a queue bounded in bytes. So a slow core stops reading, and a slow peer stops nobody but itself.
 
 mod address;
@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::identity::PublisherName;
-use crate::protocol::io::{Input, Output};
+use crate::protocol::io::{Input, TransportOutput};
 
 pub use address::{AddressError, parse_address};
 pub use check::{CheckReport, DialOutcome, DialReport, check};
@@ -119,8 +119,8 @@ impl Transport {
         self.shared.command(TransportCommand::PeersChanged);
     }
 
-    /// Obeys an output of the core; those that are not the transport's are ignored. Never waits.
-    pub fn handle(&self, output: Output) {
+    /// Obeys an output of the core. Never waits.
+    pub fn handle(&self, output: TransportOutput) {
         self.shared.handle(output);
     }
 

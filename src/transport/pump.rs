@@ -19,8 +19,7 @@ use super::queue::{FeedQueue, QueueWork};
 use crate::limits::{
     FEED_CLOSE_MS, FEED_DELIVERY_BYTES, FEED_DELIVERY_FRAMES, FEED_READ_BYTES, FEED_WRITE_BYTES,
 };
-use crate::protocol::io::Input;
-use crate::protocol::io::StreamId;
+use crate::protocol::io::{Input, StreamId, TransportInput};
 use crate::wire::frame::{self, FrameDecoder, FrameError};
 use crate::wire::{FaultCode, WireFrame};
 
@@ -78,7 +77,7 @@ enum Ended {
 }
 
 impl StreamPump {
-    /// Runs the stream once the core has been told of it, to its end. [`Input::FeedClosed`] is the last that
+    /// Runs the stream once the core has been told of it, to its end. [`TransportInput::FeedClosed`] is the last that
     /// the core hears of it, unless the core closed it.
     pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
         if announced.await.is_err() {
@@ -97,8 +96,9 @@ impl StreamPump {
         match ended {
             Ended::Read(StreamReadEnd::BadFrame(error)) => {
                 self.tell_closed(format!("the peer sent what is no frame: {error}")).await;
-                self.queue
-                    .push(WireFrame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() });
+                let fault = WireFrame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() };
+                let bytes = frame::encoded_len(&fault);
+                self.queue.push(fault, bytes);
                 self.queue.close();
                 // Whether the peer still hears why is up to it.
                 let _ = timeout(LAST_WORDS, writing).await;
@@ -132,7 +132,8 @@ impl StreamPump {
         }
         let cause = self.queue.cause().unwrap_or(cause);
         // A core that is gone needs no answer.
-        let _ = self.answers.send(Input::FeedClosed { stream: self.id, cause }).await;
+        let _ =
+            self.answers.send(Input::Transport(TransportInput::FeedClosed { stream: self.id, cause })).await;
     }
 
     async fn read_until_closing(&self, half: ReadHalf<Stream>) -> StreamReadEnd {
@@ -150,7 +151,11 @@ impl StreamPump {
         loop {
             let (frames, end) = self.gather(&mut half, &mut buffer, &mut decoder, &mut scratch).await;
             if !frames.is_empty()
-                && self.answers.send(Input::Frames { stream: self.id, frames }).await.is_err()
+                && self
+                    .answers
+                    .send(Input::Transport(TransportInput::Frames { stream: self.id, frames }))
+                    .await
+                    .is_err()
             {
                 return StreamReadEnd::Closed("the node stops".to_owned());
             }
@@ -229,7 +234,10 @@ impl StreamPump {
             }
             self.counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
             if !self.queue.closing.is_cancelled() {
-                let _ = self.answers.send(Input::Sent { stream: self.id, bytes: out.len() }).await;
+                let _ = self
+                    .answers
+                    .send(Input::Transport(TransportInput::Sent { stream: self.id, bytes: out.len() }))
+                    .await;
             }
             out.shrink_to(2 * FEED_WRITE_BYTES);
         }

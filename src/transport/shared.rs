@@ -17,8 +17,7 @@ use super::{PeerAddresses, TrafficBytes};
 use crate::clock;
 use crate::identity::PublisherName;
 use crate::limits::TRANSPORT_COMMANDS_MAX;
-use crate::protocol::io::Output;
-use crate::protocol::io::StreamId;
+use crate::protocol::io::{StreamId, TransportOutput};
 
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,28 +54,27 @@ impl TransportShared {
         self.book.store(Arc::new(book));
     }
 
-    pub fn handle(&self, output: Output) {
+    pub fn handle(&self, output: TransportOutput) {
         match output {
-            Output::Dial { peer } => self.command(TransportCommand::Dial(peer)),
-            Output::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
-            Output::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
-            Output::Send { stream, frame } => {
+            TransportOutput::Dial { peer } => self.command(TransportCommand::Dial(peer)),
+            TransportOutput::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
+            TransportOutput::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
+            TransportOutput::Send { stream, frame, bytes } => {
                 // A stream that ended meanwhile: the core hears of it, or has closed it.
                 if let Some(queue) = self.stream(stream) {
-                    queue.push(frame);
+                    queue.push(frame, bytes);
                 }
             }
-            Output::Resume { stream } => {
+            TransportOutput::Resume { stream } => {
                 if let Some(queue) = self.stream(stream) {
                     queue.resume();
                 }
             }
-            Output::CloseFeed { stream } => {
+            TransportOutput::CloseFeed { stream } => {
                 if let Some(queue) = self.remove_stream(stream) {
                     queue.close();
                 }
             }
-            _ => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use intelmesh::identity::{Check, HopPath, PublisherName, public_key_text};
-use intelmesh::protocol::io::{DialFailure, Input, Output, Role, StreamId};
+use intelmesh::protocol::io::{DialFailure, Input, Role, StreamId, TransportInput, TransportOutput};
 use intelmesh::transport::{PeerAddresses, Stranger, Transport, TransportConfig, TransportError};
 use intelmesh::wire::{CarrierFrame, WireFrame};
 use tokio::sync::mpsc;
@@ -75,7 +75,7 @@ pub fn know(nodes: &[&Node]) {
 
 /// `receiver` opens a feed to `sender`; the stream at each of them.
 pub async fn feed(receiver: &mut Node, sender: &mut Node) -> (StreamId, StreamId) {
-    receiver.order(Output::OpenFeed { peer: sender.name() });
+    receiver.order(TransportOutput::OpenFeed { peer: sender.name() });
     (receiver.opened(Role::Receiver).await, sender.opened(Role::Sender).await)
 }
 
@@ -118,32 +118,40 @@ impl Node {
         PeerAddresses { name: self.name(), key: self.key(), addresses, paused: false }
     }
 
-    pub fn order(&self, output: Output) {
+    pub fn order(&self, output: TransportOutput) {
         self.transport.handle(output);
     }
 
     pub fn send(&self, stream: StreamId, frame: WireFrame) {
-        self.order(Output::Send { stream, frame });
+        self.order(TransportOutput::send(stream, frame));
     }
 
     pub fn resume(&self, stream: StreamId) {
-        self.order(Output::Resume { stream });
+        self.order(TransportOutput::Resume { stream });
     }
 
     pub async fn dial(&mut self, other: &Node) {
-        self.order(Output::Dial { peer: other.name() });
-        let answer =
-            self.next(|input| matches!(input, Input::Connected { .. } | Input::DialFailed { .. })).await;
-        assert!(matches!(answer, Input::Connected { .. }), "{answer:?}");
+        self.order(TransportOutput::Dial { peer: other.name() });
+        let answer = self
+            .next(|input| {
+                matches!(
+                    input,
+                    Input::Transport(TransportInput::Connected { .. })
+                        | Input::Transport(TransportInput::DialFailed { .. })
+                )
+            })
+            .await;
+        assert!(matches!(answer, Input::Transport(TransportInput::Connected { .. })), "{answer:?}");
     }
 
     /// Dials until the handshake tells why it fails. A busy machine may cut it by its deadline before.
     pub async fn dial_in_vain(&mut self, other: &Node) -> DialFailure {
         let mut cut = 0;
         loop {
-            self.order(Output::Dial { peer: other.name() });
-            let failed = self.next(|input| matches!(input, Input::DialFailed { .. })).await;
-            let Input::DialFailed { failure, .. } = failed else { unreachable!() };
+            self.order(TransportOutput::Dial { peer: other.name() });
+            let failed =
+                self.next(|input| matches!(input, Input::Transport(TransportInput::DialFailed { .. }))).await;
+            let Input::Transport(TransportInput::DialFailed { failure, .. }) = failed else { unreachable!() };
             if !matches!(failure, DialFailure::Unreachable(_)) || cut == DIALS_MAX {
                 return failure;
             }
@@ -160,13 +168,13 @@ impl Node {
     pub async fn connect(&mut self, other: &mut Node) {
         self.dial(other).await;
         let own = self.name();
-        other.next(|input| matches!(input, Input::Connected { peer, .. } if *peer == own)).await;
+        other.next(|input| matches!(input, Input::Transport(TransportInput::Connected { peer, .. }) if *peer == own)).await;
     }
 
     async fn opened(&mut self, wanted: Role) -> StreamId {
         let opened =
-            self.next(|input| matches!(input, Input::FeedOpened { role, .. } if *role == wanted)).await;
-        let Input::FeedOpened { stream, .. } = opened else { unreachable!() };
+            self.next(|input| matches!(input, Input::Transport(TransportInput::FeedOpened { role, .. }) if *role == wanted)).await;
+        let Input::Transport(TransportInput::FeedOpened { stream, .. }) = opened else { unreachable!() };
         stream
     }
 
@@ -197,8 +205,8 @@ impl Node {
     }
 
     pub async fn first_frames(&mut self, of: StreamId) -> Vec<WireFrame> {
-        let input = self.next(|input| matches!(input, Input::Frames { stream, .. } if *stream == of)).await;
-        let Input::Frames { frames, .. } = input else { unreachable!() };
+        let input = self.next(|input| matches!(input, Input::Transport(TransportInput::Frames { stream, .. }) if *stream == of)).await;
+        let Input::Transport(TransportInput::Frames { frames, .. }) = input else { unreachable!() };
         frames
     }
 
@@ -213,8 +221,9 @@ impl Node {
     }
 
     pub fn nothing_of(&mut self, of: StreamId) {
-        let more =
-            self.heard().iter().find(|input| matches!(input, Input::Frames { stream, .. } if *stream == of));
+        let more = self.heard().iter().find(
+            |input| matches!(input, Input::Transport(TransportInput::Frames { stream, .. }) if *stream == of),
+        );
         assert!(more.is_none(), "read without being resumed");
     }
 
@@ -222,8 +231,8 @@ impl Node {
     pub async fn sent(&mut self, of: StreamId, bytes: usize) -> usize {
         let mut all = 0;
         while all < bytes {
-            let input = self.next(|input| matches!(input, Input::Sent { stream, .. } if *stream == of)).await;
-            let Input::Sent { bytes, .. } = input else { unreachable!() };
+            let input = self.next(|input| matches!(input, Input::Transport(TransportInput::Sent { stream, .. }) if *stream == of)).await;
+            let Input::Transport(TransportInput::Sent { bytes, .. }) = input else { unreachable!() };
             all += bytes;
         }
         all

@@ -14,8 +14,7 @@ use crate::daemon::control::{AskCommand, ControlAsk};
 use crate::daemon::delivery_status::{DeliverySources, delivery_status};
 use crate::daemon::feed_facts::feed_facts;
 use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
-use crate::protocol::Input;
-use crate::protocol::io::{CommandRefused, CoreCommand, Ticket};
+use crate::protocol::io::{CommandRefused, CoreCommand, OperatorInput, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
 use crate::record::Entry;
 use crate::status::{HealthCode, ShownProblem, Snapshot};
@@ -91,7 +90,7 @@ impl EventLoop {
         let ticket = Ticket(self.commands.next);
         self.commands.next += 1;
         self.commands.waiting.insert(ticket, answer);
-        self.node.handle_input(Input::Command(command(ticket)), clock::now());
+        self.node.handle_input(OperatorInput::Command(command(ticket)), clock::now());
     }
 
     /// The state now, as the operator asks for it. Of a store that is busy it shows what was known last.

@@ -17,8 +17,9 @@ use crate::envelope::{SealKey, SealOpener, Signer};
 use crate::filter::Filter;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
+use crate::protocol::Node;
+use crate::protocol::io::OperatorInput;
 use crate::protocol::view::NodeView;
-use crate::protocol::{Input, Node};
 use crate::status;
 use crate::transport::PeerAddresses;
 
@@ -139,7 +140,7 @@ impl EventLoop {
         tracing::info!(peers = peers.peers.len(), "peer files read");
         let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
-        self.node.handle_input(Input::Trust(trust), clock::now());
+        self.node.handle_input(OperatorInput::Trust(trust), clock::now());
         // The last frames to peers that are cut off now go out before the gate closes.
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
@@ -221,7 +222,7 @@ impl EventLoop {
         let moved: Vec<PublisherName> =
             new.trusted().filter(changed).map(|file| file.peer.name.clone()).collect();
         for peer in moved {
-            self.node.handle_input(Input::AddressesChanged { peer }, clock::now());
+            self.node.handle_input(OperatorInput::AddressesChanged { peer }, clock::now());
         }
     }
 }

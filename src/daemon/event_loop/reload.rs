@@ -12,7 +12,7 @@ use crate::control::{ControlRefusal, ReloadResult};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
-use crate::protocol::Input;
+use crate::protocol::io::OperatorInput;
 use crate::record::ConsumerName;
 
 impl EventLoop {
@@ -70,7 +70,7 @@ impl EventLoop {
         let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
         self.parts.store.keep(config.journal.keep_bytes, keep_ms);
         let seen_keep_ms = keep_ms + SEEN_BEYOND_JOURNAL_MS;
-        self.node.handle_input(Input::SeenKept { seen_keep_ms }, clock::now());
+        self.node.handle_input(OperatorInput::SeenKept { seen_keep_ms }, clock::now());
         self.identity.keep_bytes = config.journal.keep_bytes;
         self.identity.keep_days = config.journal.keep_days;
     }

@@ -30,7 +30,7 @@ use crate::local::dead_letter::record::AsideRecord;
 use crate::local::dead_letter::retry::DeadLetterRetry;
 use crate::local::door_set::JournalQuestions;
 use crate::local::pause::GrowingPause;
-use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, DoorInput, Input};
 use crate::record::Entry;
 use crate::time::{Now, Timestamp};
 
@@ -163,8 +163,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             let (id, told) = self.behind.consumers.open();
             let request = self.request.clone();
             let opened = match holds.take() {
-                None => Input::ConsumerOpened { consumer: id, request },
-                Some(holds) => Input::ConsumerOpenedAt { consumer: id, request, holds },
+                None => Input::Door(DoorInput::ConsumerOpened { consumer: id, request }),
+                Some(holds) => Input::Door(DoorInput::ConsumerOpenedAt { consumer: id, request, holds }),
             };
             if self.behind.inputs.send(opened).await.is_err() {
                 return;
@@ -180,7 +180,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 taken: 0,
             };
             let end = self.hand_over(&mut work).await;
-            let _ = self.behind.inputs.send(Input::ConsumerGone { consumer: id }).await;
+            let _ = self.behind.inputs.send(Input::Door(DoorInput::ConsumerGone { consumer: id })).await;
             self.behind.consumers.close(id);
             self.counters.connected(false, (self.behind.now)().wall);
             match end {
@@ -279,7 +279,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     return Ok(DoorEnd::Stopping);
                 }
             } else if std::mem::take(&mut work.batch_open) {
-                let ready = Input::ConsumerReady { consumer: work.id };
+                let ready = Input::Door(DoorInput::ConsumerReady { consumer: work.id });
                 if self.behind.inputs.send(ready).await.is_err() {
                     return Ok(DoorEnd::Stopping);
                 }
@@ -354,7 +354,11 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
 
     async fn acknowledge(&self, consumer: ConsumerId, mark: HandedMark) {
         // The core is gone only when the node stops: then the mark beside the journal says it.
-        let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
+        let _ = self
+            .behind
+            .inputs
+            .send(Input::Door(DoorInput::ConsumerAcked { consumer, seq: mark.mark.seq }))
+            .await;
     }
 
     /// Makes the next lines, if all that were made are gone.

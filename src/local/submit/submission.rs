@@ -22,7 +22,7 @@ use crate::local::DoorServices;
 use crate::local::deliver::opening::EnvelopeOpening;
 use crate::local::framing::SocketLine;
 use crate::policy::TrustList;
-use crate::protocol::io::{Input, Submitted, Ticket};
+use crate::protocol::io::{DoorInput, Input, Submitted, Ticket};
 use crate::record::Entry;
 use crate::time::Now;
 
@@ -240,7 +240,7 @@ impl EventSubmitter {
             },
             SubmissionKind::Returned(returned) => {
                 let id = returned.id.clone();
-                let asked = self.ask(bytes, |ticket| Input::SubmitReturned { ticket, id }).await;
+                let asked = self.ask(bytes, |ticket| DoorInput::SubmitReturned { ticket, id }).await;
                 asked.map(|outcome| SubmissionFate::Returned(returned, outcome))
             }
         };
@@ -254,7 +254,7 @@ impl EventSubmitter {
     ) -> Result<SubmissionFate, SubmitError> {
         self.check_takebacks(envelope.envelope().core()).await?;
         let id = envelope.envelope().id().clone();
-        let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
+        let outcome = self.ask(bytes, |ticket| DoorInput::Submit { ticket, envelope }).await?;
         Ok(SubmissionFate::New(id, outcome))
     }
 
@@ -269,7 +269,7 @@ impl EventSubmitter {
         let mut outcomes = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             let bytes = envelope.envelope().bytes().len();
-            outcomes.push(self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?);
+            outcomes.push(self.ask(bytes, |ticket| DoorInput::Submit { ticket, envelope }).await?);
         }
         Ok(SubmissionFate::Several(parent, outcomes))
     }
@@ -317,14 +317,15 @@ impl EventSubmitter {
 
     async fn recall(&self, bytes: usize, id: EventId) -> Result<Vec<Arc<Entry>>, SubmitError> {
         let (answer, lineage) = oneshot::channel();
-        self.send(bytes, SubmissionAnswer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        self.send(bytes, SubmissionAnswer::Recalled(answer), |ticket| DoorInput::Recall { ticket, id })
+            .await?;
         lineage.await.map_err(|_| SubmitError::stopping())
     }
 
     async fn ask(
         &self,
         bytes: usize,
-        question: impl FnOnce(Ticket) -> Input,
+        question: impl FnOnce(Ticket) -> DoorInput,
     ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
         let (answer, outcome) = oneshot::channel();
         self.send(bytes, SubmissionAnswer::Submitted(answer), question).await?;
@@ -335,12 +336,12 @@ impl EventSubmitter {
         &self,
         bytes: usize,
         answer: SubmissionAnswer,
-        question: impl FnOnce(Ticket) -> Input,
+        question: impl FnOnce(Ticket) -> DoorInput,
     ) -> Result<(), SubmitError> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
         let room = self.pending.room.clone().acquire_many_owned(kib.min(SUBMIT_KIB_OUTSTANDING_MAX)).await;
         let ticket = self.pending.open(room.map_err(|_| SubmitError::stopping())?, answer);
-        if self.inputs.send(question(ticket)).await.is_err() {
+        if self.inputs.send(question(ticket).into()).await.is_err() {
             // The core is gone; without the other end the answer is `stopping`.
             self.pending.forget(ticket);
         }

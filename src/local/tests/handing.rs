@@ -11,7 +11,7 @@ use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedMark;
 use crate::local::deliver::target::{DeliveryTarget, PreparedLine, ReceiverError};
-use crate::protocol::io::ConsumerRequest;
+use crate::protocol::io::{ConsumerRequest, DoorInput};
 use crate::record::ConsumerName;
 use crate::status::ConsumerState;
 
@@ -140,7 +140,7 @@ impl Handing {
     async fn input(&mut self) -> Input {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
         let input = input.expect("the door says something in time").expect("the door runs");
-        if let Input::ConsumerOpened { consumer, .. } = &input {
+        if let Input::Door(DoorInput::ConsumerOpened { consumer, .. }) = &input {
             self.consumers.tell(*consumer, ToConsumer::Began { generation: self.generation });
         }
         input
@@ -148,7 +148,7 @@ impl Handing {
 
     async fn acked(&mut self) -> u64 {
         loop {
-            if let Input::ConsumerAcked { seq, .. } = self.input().await {
+            if let Input::Door(DoorInput::ConsumerAcked { seq, .. }) = self.input().await {
                 return seq;
             }
         }
@@ -176,7 +176,7 @@ fn what_was_set_aside_is_acknowledged_although_the_connection_broke_and_is_set_a
         // `extra.seq` is a field that IntelMQ has; `strict` refuses what its list does not know.
         let script = Script { passes_broken: 2, ..Script::default() };
         let mut handing = Handing::start(script, true);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         handing.hand_off(vec![odd_entry(7)]);
         assert_eq!(handing.acked().await, 7, "without any event behind it");
         assert_eq!(handing.set_aside(), 1);
@@ -191,7 +191,7 @@ fn a_receiver_without_room_is_asked_again_and_what_expires_meanwhile_is_passed_o
     run(async {
         let no_room = std::iter::repeat_n(Some(0), 1_000_000);
         let mut handing = Handing::start(Script { takes: no_room.collect(), ..Script::default() }, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         handing.hand_off(vec![entry(1), entry(2), expiring_entry(3, 50), entry(4), expiring_entry(5, 50)]);
         while handing.script.lock().unwrap().takes.len() == 1_000_000 {
             tokio::task::yield_now().await;
@@ -249,7 +249,7 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         // No room, until it is given up; then room enough.
         let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
         let mut handing = Handing::start(script, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let claim = Arc::new(crate::local::dead_letter::retry::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
@@ -280,7 +280,7 @@ fn what_was_taken_before_rewinding_does_not_count() {
             let last = HandedMark { log_id: crate::identity::LogId([1; 16]), mark, generation: 0 };
             let mut handing = Handing::start(Script { last: Some(last), ..Script::default() }, false);
             handing.generation = generation;
-            assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+            assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
             handing.hand_off(vec![entry(1), entry(2), entry(3)]);
             while handing.acked().await < 3 {}
             let handed = handing.script.lock().unwrap().handed.clone();
@@ -295,7 +295,7 @@ fn what_was_taken_before_rewinding_does_not_count() {
 fn receiver_that_only_accepts_stays_down() {
     run(async {
         let mut handing = Handing::start(Script { closes: true, ..Script::default() }, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let connections = |count| {
             let script = handing.script.clone();
             let (counters, aside) = (handing.counters.clone(), handing.aside.clone());

@@ -13,7 +13,8 @@ use crate::identity::{
 };
 use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{
-    CommandRefused, ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket,
+    CommandRefused, ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role,
+    StoreInput, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportInput, TransportOutput,
 };
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
@@ -182,46 +183,45 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             let answer = match output {
-                Output::Send { stream, frame } => {
-                    let bytes = crate::wire::frame::encoded_len(&frame);
+                Output::Transport(TransportOutput::Send { stream, frame, bytes }) => {
                     self.sent.push((stream, frame));
-                    Some(Input::Sent { stream, bytes })
+                    Some(Input::Transport(TransportInput::Sent { stream, bytes }))
                 }
-                Output::LookUp { ticket, keys } => {
+                Output::Ask(StoreQuestion::LookUp { ticket, keys }) => {
                     let digests = keys.iter().map(|key| self.seen.get(key).copied()).collect();
                     let floor = self.ledger.floor.unwrap_or_default();
-                    Some(Input::Known { ticket, digests, floor })
+                    Some(Input::Store(StoreInput::Known { ticket, digests, floor }))
                 }
                 Output::Verify { ticket, envelopes } => {
                     let results =
                         envelopes.into_iter().map(|(envelope, keys)| intake::inspect(envelope, &keys));
                     Some(Input::Verified { ticket, results: results.collect() })
                 }
-                Output::Append { ticket, records } => match &mut self.held {
+                Output::Store(StoreOutput::Append { ticket, records }) => match &mut self.held {
                     Some(held) => {
                         held.push((ticket, records));
                         None
                     }
                     None => Some(self.store(ticket, records)),
                 },
-                Output::Fetch { ticket, id } => {
+                Output::Ask(StoreQuestion::Fetch { ticket, id }) => {
                     let entry = self.journal.iter().find(|entry| *entry.envelope.id() == id).cloned();
-                    Some(Input::Fetched { ticket, entry })
+                    Some(Input::Store(StoreInput::Fetched { ticket, entry }))
                 }
-                Output::CheckMarks { ticket, marks } => {
+                Output::Ask(StoreQuestion::CheckMarks { ticket, marks }) => {
                     let agrees = marks.into_iter().find(|mark| {
                         *mark == Mark::START || self.journal.iter().any(|entry| entry.mark() == *mark)
                     });
-                    Some(Input::MarksChecked { ticket, agrees })
+                    Some(Input::Store(StoreInput::MarksChecked { ticket, agrees }))
                 }
-                Output::Read { reader, after_seq, bytes_max } => {
-                    Some(Input::Entries { reader, read: self.read(after_seq, bytes_max) })
+                Output::Ask(StoreQuestion::Read { reader, after_seq, bytes_max }) => {
+                    Some(Input::Store(StoreInput::Entries { reader, read: self.read(after_seq, bytes_max) }))
                 }
-                Output::Submitted { ticket, outcome } => {
+                Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
                     self.told.submitted.push((ticket, outcome));
                     None
                 }
-                Output::Recalled { ticket, lineage } => {
+                Output::Door(DoorOutput::Recalled { ticket, lineage }) => {
                     let last = |entry: &Arc<Entry>| entry.envelope.id().uuid.as_bytes()[15];
                     self.told.recalled.push((ticket, lineage.iter().map(last).collect()));
                     None
@@ -230,9 +230,9 @@ impl Bench {
                     self.told.done.push((ticket, result));
                     None
                 }
-                Output::HandOff { consumer, entries } => {
+                Output::Door(DoorOutput::HandOff { consumer, entries }) => {
                     self.handed.extend(entries.iter().map(|entry| entry.envelope.key()));
-                    Some(Input::ConsumerReady { consumer })
+                    Some(Input::Door(DoorInput::ConsumerReady { consumer }))
                 }
                 other => {
                     self.remember(other);
@@ -248,11 +248,15 @@ impl Bench {
     /// Outputs that need no answer.
     fn remember(&mut self, output: Output) {
         match output {
-            Output::OpenFeed { .. } => self.counts.feeds_wanted.push(self.now.tick),
-            Output::CloseFeed { stream } => self.closed.push(stream),
+            Output::Transport(TransportOutput::OpenFeed { .. }) => {
+                self.counts.feeds_wanted.push(self.now.tick)
+            }
+            Output::Transport(TransportOutput::CloseFeed { stream }) => self.closed.push(stream),
             Output::Event(event) => self.events.push(event),
-            Output::ConsumerBegan { generation, .. } => self.told.began.push(generation),
-            Output::ConsumerClosed { consumer, why } => self.told.consumers_closed.push((consumer, why)),
+            Output::Door(DoorOutput::ConsumerBegan { generation, .. }) => self.told.began.push(generation),
+            Output::Door(DoorOutput::ConsumerClosed { consumer, why }) => {
+                self.told.consumers_closed.push((consumer, why))
+            }
             _ => {}
         }
     }
@@ -308,7 +312,7 @@ impl Bench {
                 }
             }
         }
-        Input::Stored { ticket, first_seq, ends: ends(&self.journal) }
+        Input::Store(StoreInput::Stored { ticket, first_seq, ends: ends(&self.journal) })
     }
 
     fn next_seq(&self) -> u64 {
@@ -329,7 +333,7 @@ impl Bench {
     // --- the peer ---
 
     pub fn connect(&mut self, of: &str) {
-        self.input(Input::Connected { peer: name(of), address: "bench".into() });
+        self.input(Input::Transport(TransportInput::Connected { peer: name(of), address: "bench".into() }));
     }
 
     /// A stream in `role`, with the HELLO of process `instance`; not yet subscribed.
@@ -342,7 +346,7 @@ impl Bench {
     pub fn opened(&mut self, of: &str, role: Role) -> StreamId {
         self.counts.streams += 1;
         let stream = StreamId(self.counts.streams);
-        self.input(Input::FeedOpened { peer: name(of), stream, role });
+        self.input(Input::Transport(TransportInput::FeedOpened { peer: name(of), stream, role }));
         stream
     }
 
@@ -372,12 +376,12 @@ impl Bench {
     }
 
     pub fn frames(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
-        self.input(Input::Frames { stream, frames });
+        self.input(Input::Transport(TransportInput::Frames { stream, frames }));
     }
 
     pub fn submit(&mut self, ticket: u64, core: Core) {
         let envelope = signer("cert-at").sign(core).unwrap();
-        self.input(Input::Submit { ticket: Ticket(ticket), envelope });
+        self.input(Input::Door(DoorInput::Submit { ticket: Ticket(ticket), envelope }));
     }
 
     // --- what came of it ---
@@ -442,7 +446,7 @@ impl Bench {
     pub fn trust(&mut self, peers: impl IntoIterator<Item = Peer>) {
         let own = signer("cert-at").verifying_key();
         let list = TrustList::new(name("cert-at"), own, peers);
-        self.input(Input::Trust(Arc::new(list)));
+        self.input(Input::Operator(OperatorInput::Trust(Arc::new(list))));
     }
 }
 

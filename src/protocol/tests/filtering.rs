@@ -9,7 +9,7 @@ use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
 use crate::policy::{Peer, Tlp};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, DoorInput, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};
 use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
 
@@ -38,8 +38,8 @@ fn handed_for(bench: &mut Bench, source: Option<&str>) -> Vec<EventKey> {
     let filter = source.and_then(filter);
     let request =
         ConsumerRequest { name: None, from: Some(StartPosition::Earliest), own: true, acks: false, filter };
-    bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
-    bench.input(Input::ConsumerGone { consumer: ConsumerId(9) });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(9), request }));
+    bench.input(Input::Door(DoorInput::ConsumerGone { consumer: ConsumerId(9) }));
     bench.handed.clone()
 }
 

@@ -3,7 +3,7 @@
 
 use super::bench::*;
 use crate::protocol::Input;
-use crate::protocol::io::{Role, Submitted, Ticket};
+use crate::protocol::io::{DoorInput, Role, Submitted, Ticket, TransportInput};
 use crate::wire::frame::encoded_len;
 use crate::wire::{Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
@@ -15,7 +15,7 @@ fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
     bench.frames(stream, entries.chain([have(4, &core("cert-ee", 9))]).collect());
     bench.pass(2_500);
     assert_eq!((bench.cursor("cert-ee"), bench.owed("cert-ee").len()), (4, 1));
-    bench.input(Input::FeedClosed { stream, cause: "restored".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "restored".into() }));
     let stream = bench.greeted("cert-ee", Role::Receiver, 2);
     bench.frames(stream, vec![WireFrame::Skip(Skip { to: Mark { seq: 1, check: check(1) }, dropped: 0 })]);
     bench.pass(200);
@@ -59,7 +59,7 @@ fn what_another_peer_is_bringing_is_not_refused() {
     bench.frames(second, vec![have(1, &core("cert-ee", 1))]);
     bench.pass(150);
     assert_eq!((bench.wants().len(), bench.cursor("cert-pl")), (1, 0), "asked of one, owed to the other");
-    bench.input(Input::FeedClosed { stream: first, cause: "gone".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream: first, cause: "gone".into() }));
     bench.pass(2_500);
     assert_eq!(bench.wants().len(), 2, "now the other is asked");
     bench.frames(second, vec![answer(1, &["cert-ee", "cert-pl"], signed(core("cert-ee", 1)))]);
@@ -93,7 +93,7 @@ fn back_to_its_source_an_entry_is_offered_once_the_connection_is_another() {
     let stream = bench.receiving("cert-ee");
     bench.frames(stream, vec![carrier(1, &["cert-ee"], signed(core("cert-ee", 1)))]);
     bench.pass(200);
-    bench.input(Input::FeedClosed { stream, cause: "lost".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "lost".into() }));
     bench.sent.clear();
     bench.sending("cert-ee");
     bench.pass(200);
@@ -174,7 +174,7 @@ mod interleaved {
             Move::Answer => answer_wants(bench, peers),
             Move::Break { peer } => {
                 let stream = peers.streams[peer];
-                bench.input(Input::FeedClosed { stream, cause: "broken".into() });
+                bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "broken".into() }));
                 let again = bench.greeted(NAMES[peer], Role::Receiver, 2);
                 // It resumes where SUBSCRIBE says, and offers again what it said beyond that.
                 let subscribe = bench.sent.iter().rev().find_map(|(stream, frame)| match frame {
@@ -214,7 +214,7 @@ mod interleaved {
             let streams = [bench.receiving(NAMES[0]), bench.receiving(NAMES[1])];
             let mut peers = Peers { streams, said: [Vec::new(), Vec::new()], answered: 0 };
             let request = ConsumerRequest { name: Some(ConsumerName::parse("soc").unwrap()), from: None, own: false, acks: true, filter: None };
-            bench.input(Input::ConsumerOpened { consumer: ConsumerId(1), request });
+            bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(1), request }));
             for step in steps {
                 play(&mut bench, &mut peers, step);
             }

@@ -250,11 +250,6 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         &[HealthCode::FeedMissing],
     ),
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
-    (
-        "a reader without a name may lag",
-        |f| f.consumers.push(ConsumerStatus { lag_s: Some(3600.0), ..ConsumerStatus::default() }),
-        &[],
-    ),
     ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),
     ("a door set nothing aside", |f| f.doors.push(door_in(0)), &[]),
     ("a receiver is away 29 s", |f| receiver(f, Some(29_000), None), &[]),

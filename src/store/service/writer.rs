@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{StoreShared, StoreWrite};
 use crate::limits::APPENDS_OUTSTANDING_MAX;
-use crate::protocol::io::{Input, StoreFailure, Ticket};
+use crate::protocol::io::{StoreFailure, StoreInput, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::store::engine::{Derived, FlushFault, StoreError};
 use crate::store::journal::AppendError;
@@ -74,7 +74,7 @@ pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: 
 fn refuse_all(shared: &StoreShared, writes: &Receiver<StoreWrite>) {
     for write in writes.try_iter() {
         if let StoreWrite::Append { ticket, .. } = write {
-            shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
+            shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::Stopping });
         }
     }
 }
@@ -177,14 +177,14 @@ impl StoreWriter<'_> {
     fn answer(&self, group: Vec<WaitingBatch>, first_seq: u64, ends: JournalEnds) {
         let mut first_seq = first_seq;
         for WaitingBatch { ticket, carriers } in group {
-            self.shared.answer(Input::Stored { ticket, first_seq, ends });
+            self.shared.answer(StoreInput::Stored { ticket, first_seq, ends });
             first_seq += carriers;
         }
     }
 
     fn refuse_group(&self, group: Vec<WaitingBatch>) {
         for WaitingBatch { ticket, .. } in group {
-            self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+            self.shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull });
         }
     }
 
@@ -215,7 +215,7 @@ impl StoreWriter<'_> {
             (engine.settle()?, engine.take_problems(), engine.take_lacks())
         };
         if !broken.is_empty() {
-            self.shared.answer(Input::Broken(broken));
+            self.shared.answer(StoreInput::Broken(broken));
         }
         problems.into_iter().for_each(|problem| self.shared.note_problem(problem));
         if settled {
@@ -253,7 +253,7 @@ impl StoreWriter<'_> {
         let retired = self.shared.engine().retire(retirement);
         match retired {
             Ok(retired) => {
-                self.shared.answer(Input::Retired { ends: retired.ends, missing: retired.missing });
+                self.shared.answer(StoreInput::Retired { ends: retired.ends, missing: retired.missing });
                 Ok(())
             }
             // It comes back with the next append or Expire.
