@@ -7,13 +7,11 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ed25519_dalek::SigningKey;
-use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::seal::seal;
-use intelmesh::envelope::{Core, IdScheme, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::format::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
-use intelmesh::identity::{HopPath, ProjectName, PublisherName};
-use intelmesh::policy::{Tlp, TrustList};
-use intelmesh::time::Timestamp;
+use intelmesh::testing::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
+use intelmesh::{
+    BodyIdSecret, Core, HopPath, IdScheme, ProjectName, PublisherName, SealKey, SealOpener, Signer,
+    Timestamp, Tlp, TrustList, UnverifiedEnvelope, check_content, seal,
+};
 
 const LINE_BYTES: usize = 1_024;
 

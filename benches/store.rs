@@ -12,22 +12,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ed25519_dalek::SigningKey;
-use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use intelmesh::event::EventFormat;
-use intelmesh::identity::{
-    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
+use intelmesh::testing::{
+    CoveredPlace, DayDb, DayLinks, FileDisk, FreshJournal, Journal, JournalConfig, LinkIndex, SeenDb, SeenId,
 };
-use intelmesh::link::{Link, LinkTarget, Relation};
-use intelmesh::policy::Tlp;
-use intelmesh::record::{NewCarrier, NewRecord};
-use intelmesh::store::file_disk::FileDisk;
-use intelmesh::store::links::LinkIndex;
-use intelmesh::store::links::day_links::DayLinks;
-use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
-use intelmesh::store::{FreshJournal, Journal, JournalConfig};
-use intelmesh::time::Timestamp;
-use intelmesh::wire::Mark;
+use intelmesh::{
+    Body, Check, CheckSecret, Core, CoreDigest, ENVELOPE_VERSION, EventFormat, EventId, EventKey, EventType,
+    HopPath, IdScheme, Link, LinkTarget, LogId, Mark, NewCarrier, NewRecord, ProjectName, PublisherName,
+    Relation, Signer, Timestamp, Tlp,
+};
 
 const NOW: Timestamp = Timestamp(1_795_514_400_000);
 const BATCH: u64 = 256;

@@ -16,7 +16,7 @@ mod keys;
 
 #[cfg(test)]
 pub use keys::colliding;
-pub use keys::{KEY_ID_BYTES, KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_key, public_key_text};
+pub use keys::{KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_key, public_key_text};
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum IdentityError {

@@ -26,7 +26,9 @@ use keys::KeyBook;
 
 pub use crate::tlp::Tlp;
 pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
-pub use keys::{KeyFault, Standing};
+pub use keys::KeyFault;
+#[cfg(test)]
+pub use keys::Standing;
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

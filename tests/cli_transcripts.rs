@@ -196,7 +196,7 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
         "peer show cert-at -C ee",
         "",
         0,
-        &shown.replace("WHO", &intelmesh::audit::who()),
+        &shown.replace("WHO", &intelmesh::testing::audit::who()),
         "no node runs here, so nothing is known of its feeds\n",
     );
     let failed = "cert-at /ip4/127.0.0.1/tcp/1 failed: Connection refused (os error 111)\n";
@@ -347,7 +347,7 @@ fn an_invitation_with_an_unusable_address_changes_nothing() {
             key: key.verifying_key(),
             seal: [9; 32],
             addresses: addresses.iter().map(|text| (*text).to_owned()).collect(),
-            expires: intelmesh::clock::now().wall.plus_ms(INVITATION_VALID_MS),
+            expires: intelmesh::testing::clock::now().wall.plus_ms(INVITATION_VALID_MS),
         };
         invitation.make(&key).unwrap()
     };

@@ -10,10 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use intelmesh::config::PeerFile;
-use intelmesh::format::SubmitCode;
-use intelmesh::status::HealthCode;
-use intelmesh::wire::{FaultCode, VerdictCode};
+use intelmesh::testing::{HealthCode, PeerFile, SubmitCode};
+use intelmesh::{FaultCode, VerdictCode};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -200,7 +198,7 @@ fn each_dependency_has_its_reason_and_no_reason_is_left_over() {
 fn the_vocabulary_of_links_is_documented_as_the_program_has_it() {
     let document = read("docs/LINKS.md");
     let protocol = read("docs/PROTOCOL.md");
-    for term in intelmesh::link::VOCABULARY {
+    for term in intelmesh::testing::VOCABULARY {
         let row = format!(
             "| `{}` | {} | `{}` | `{}` | {} |\n",
             term.name, term.inverse, term.misp, term.predicate, term.meaning
@@ -209,13 +207,13 @@ fn the_vocabulary_of_links_is_documented_as_the_program_has_it() {
         assert!(protocol.contains(&format!("`{}`", term.name)), "docs/PROTOCOL.md lacks {}", term.name);
     }
     let rows = document.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, intelmesh::link::VOCABULARY.len(), "a type too many in docs/LINKS.md");
+    assert_eq!(rows, intelmesh::testing::VOCABULARY.len(), "a type too many in docs/LINKS.md");
 }
 
 /// `$name` and its value, for each bound of the source.
 macro_rules! bounds {
     ($($name:ident)*) => {
-        [$((stringify!($name), intelmesh::limits::$name as u64)),*]
+        [$((stringify!($name), intelmesh::testing::limits::$name as u64)),*]
     };
 }
 

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
-use intelmesh::cbor::CborError;
-use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
-use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{FrameDecoder, FrameError, encode};
-use intelmesh::wire::{
-    AckFrame, CarrierFrame, FaultCode, FaultNumber, Have, Hello, Mark, Skip, Subscribe, VerdictCode,
-    VerdictNumber, Window, WireFrame,
+use intelmesh::testing::{
+    AckFrame, CborError, FaultNumber, Have, Hello, Skip, Subscribe, VerdictNumber, Window, frame::encode,
+};
+use intelmesh::{
+    CarrierFrame, Check, CoreDigest, EventKey, FaultCode, FrameDecoder, FrameError, HopPath, LogId, Mark,
+    PublisherName, Timestamp, VerdictCode, WireFrame,
 };
 
 fn place() -> PathBuf {

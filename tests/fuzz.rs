@@ -10,26 +10,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use intelmesh::config::PeerFile;
-use intelmesh::control::parse_request;
-use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Body, Core, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::event::json::JsonKind;
-use intelmesh::event::{EventFormat, check_body};
-use intelmesh::format::foreign::convert::LineConversion;
-use intelmesh::format::{
-    Carried, CoreDraft, DeliveryForm, DoorDefaults, HandOff, IdInputs, MultipleValues, ParsedSubmission,
-    intake,
+use intelmesh::testing::{
+    Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind, LineConversion,
+    MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,
+    bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames, intake,
+    parse_request, piece,
 };
-use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, ProjectName, PublisherName};
-use intelmesh::invitation::Invitation;
-use intelmesh::policy::{Peer, Tlp, TrustList};
-use intelmesh::record::bytes::{decode_entry, encode_entry, encode_note};
-use intelmesh::record::{Entry, FeedState, Note};
-use intelmesh::store::segment::piece;
-use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{encode, fuzz as fuzz_frames};
-use intelmesh::wire::{CarrierFrame, Have, Mark, Skip, Subscribe, Window, WireFrame};
+use intelmesh::{
+    Body, BodyIdSecret, CarrierFrame, Check, Core, CoreDigest, Entry, EventFormat, EventKey, HopPath, LogId, Mark, Note,
+    Peer, ProjectName, PublisherName, SealKey, SealOpener, Signer, Timestamp, Tlp, TrustList,
+    UnverifiedEnvelope, WireFrame, check_body, check_content,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -392,7 +383,7 @@ fn records_of_the_journal() {
 #[test]
 fn files_and_texts_of_the_operator() {
     let key = SigningKey::from_bytes(&[3; 32]);
-    let public = intelmesh::identity::public_key_text(&key.verifying_key());
+    let public = intelmesh::public_key_text(&key.verifying_key());
     let file = format!(
         "key = \"{public}\"\naddresses = [ \"/dns4/mesh.cert.ee/tcp/4801\" ]\naliases = [\"old\"]\npaused = false\n\
          [share]\ntlp_max = \"AMBER\"\n[receive]\nrelay = true\nrate = \"100/s\"\n"

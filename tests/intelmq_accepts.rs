@@ -14,14 +14,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use intelmesh::event::{EventFormat, check_body};
-use intelmesh::format::intelmq::{Harmonization, IntelmqHandOff, RelationFields, SenderFeed, WrittenEvent};
-use intelmesh::format::{Carried, DeliveryForm, HandOff};
-use intelmesh::identity::HopPath;
-use intelmesh::link::{Link, LinkTarget, Relation};
-use intelmesh::policy::Tlp;
-use intelmesh::time::Timestamp;
+use intelmesh::testing::{
+    Carried, DeliveryForm, HandOff, Harmonization, IntelmqHandOff, RelationFields, SenderFeed, WrittenEvent,
+};
+use intelmesh::{
+    Body, Core, ENVELOPE_VERSION, EventFormat, EventType, HopPath, IdScheme, Link, LinkTarget, Relation,
+    Signer, Timestamp, Tlp, check_body,
+};
 use nasty::Nasty;
 use serde_json::{Value, json};
 use support::Dice;

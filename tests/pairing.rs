@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use intelmesh::invitation::Invitation;
-use intelmesh::time::Timestamp;
+use intelmesh::Timestamp;
+use intelmesh::testing::Invitation;
 use serde_json::Value;
 use support::events::made;
 use support::{Node, wait_until};

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use intelmesh::envelope::{Body, Core, EventType, IdScheme, SealOpener};
-use intelmesh::event::EventFormat;
-use intelmesh::identity::{HopPath, PublisherName};
-use intelmesh::policy::{self, Peer, Receive, Share, Tlp};
-use intelmesh::time::Timestamp;
+use intelmesh::testing::policy;
+use intelmesh::{
+    Body, Core, EventFormat, EventType, HopPath, IdScheme, Peer, PublisherName, Receive, SealOpener, Share,
+    Timestamp, Tlp,
+};
 use support::Dice;
 
 const MESHES: u64 = 4_000;

@@ -17,8 +17,8 @@ mod successor;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use intelmesh::policy::Tlp;
-use intelmesh::sim::{PromiseViolation, SimFault, SimPlan, SimWorld, Topology};
+use intelmesh::Tlp;
+use intelmesh::testing::{PromiseViolation, SimFault, SimPlan, SimWorld, Topology};
 use plans::{Trouble, submissions, troubled};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -8,10 +8,8 @@ mod node;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use intelmesh::identity::public_key_text;
-use intelmesh::protocol::io::{DialFailure, Input, Output};
-use intelmesh::transport::{DialOutcome, check};
-use intelmesh::wire::{FaultCode, WireFrame};
+use intelmesh::testing::{DialOutcome, transport::check};
+use intelmesh::{DialFailure, FaultCode, Input, Output, WireFrame, public_key_text};
 use node::{Node, ping, socket};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,9 +22,8 @@ async fn frames_flow_both_ways_on_a_feed() {
     }
     assert_eq!(b.frames(at_b, 1000).await, (0..1000).map(ping).collect::<Vec<_>>());
     assert_eq!(a.frames(to_b, 1000).await, (0..1000).map(ping).collect::<Vec<_>>());
-    let sent: usize = (0..1000).map(|nonce| intelmesh::wire::frame::encoded_len(&ping(nonce))).sum();
+    let sent: usize = (0..1000).map(|nonce| intelmesh::testing::frame::encoded_len(&ping(nonce))).sum();
     assert_eq!(a.sent(to_b, sent).await, sent);
-    assert_eq!(b.transport.traffic()[0].received_bytes, sent as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +71,7 @@ async fn another_key_at_a_peers_address_is_named() {
     node::know(&[&a, &b]);
     // Whether the other key is nobody's or some other peer's.
     for others in [vec![], vec![c.as_peer()]] {
-        let wrong = intelmesh::transport::PeerAddresses { addresses: c.as_peer().addresses, ..a.as_peer() };
+        let wrong = intelmesh::testing::PeerAddresses { addresses: c.as_peer().addresses, ..a.as_peer() };
         c.transport.set_peers(vec![b.as_peer()]);
         b.transport.set_peers([vec![wrong], others].concat());
         let failure = b.dial_in_vain(&a).await;
@@ -90,7 +87,7 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
         let (mut a, mut b) = Node::pair().await;
         let (to_b, at_b) = node::feed(&mut a, &mut b).await;
         let peers =
-            if paused { vec![intelmesh::transport::PeerAddresses { paused, ..b.as_peer() }] } else { vec![] };
+            if paused { vec![intelmesh::testing::PeerAddresses { paused, ..b.as_peer() }] } else { vec![] };
         a.transport.set_peers(peers);
         for (node, stream) in [(&mut a, to_b), (&mut b, at_b)] {
             let first = node.next(closing).await;
@@ -262,7 +259,7 @@ async fn a_check_says_of_each_address_what_came_of_it() {
     let c = Node::start("c", 3).await;
     let mut peer = a.as_peer();
     peer.addresses.extend([c.address.clone(), "/ip4/127.0.0.1/tcp/1".to_owned()]);
-    let outcomes = |report: intelmesh::transport::CheckReport| -> Vec<DialOutcome> {
+    let outcomes = |report: intelmesh::testing::CheckReport| -> Vec<DialOutcome> {
         report.dials.into_iter().map(|dial| dial.outcome).collect()
     };
     // On a busy machine a handshake may be cut by its deadline: that says nothing of the key.
@@ -280,7 +277,7 @@ async fn a_check_says_of_each_address_what_came_of_it() {
     a.transport.set_peers(vec![b.as_peer()]);
     b.transport.set_peers(vec![peer]);
     let report = b.transport.check(&a.name()).await.unwrap();
-    assert!(report.reached());
+    assert!(report.dials.iter().any(|dial| dial.outcome == DialOutcome::Reached));
     assert_eq!(report.dials[0].address, a.address);
 }
 

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
-use intelmesh::envelope::{
-    CodecError, ContentError, SealOpener, SignatureError, UnverifiedEnvelope, check_content,
+use intelmesh::{
+    CodecError, ContentError, PublisherName, SealOpener, SignatureError, UnverifiedEnvelope, check_content,
+    parse_public_key,
 };
-use intelmesh::identity::{PublisherName, parse_public_key};
 
 fn place() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/envelope")

@@ -22,9 +22,8 @@ use std::path::{Path, PathBuf};
 
 pub use doors::DoorConfigs;
 pub use filters::FileLists;
-pub use groups::GroupFile;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerFile, PeerPairing, RuleLines};
+pub use peer_file::{PeerFile, PeerPairing};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 

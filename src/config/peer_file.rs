@@ -9,7 +9,7 @@ use super::node::{aliases, checked, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlSection, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
-use crate::filter::{FilterLists, NoLists};
+use crate::filter::FilterLists;
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -87,8 +87,9 @@ impl PeerFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
+    #[cfg(any(test, feature = "sim"))]
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
-        Self::parse_with(file, text, &NoLists)
+        Self::parse_with(file, text, &crate::filter::NoLists)
     }
 
     /// The same, if its filters may name `lists`.

@@ -61,6 +61,7 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
 /// Returns whether two plain bodies with one content id, which passed [`check_content`], have the same canonical
 /// payload. Only 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md
 /// §9).
+#[cfg(any(feature = "node", feature = "sim"))]
 pub fn is_same_content(one: &Body, other: &Body) -> bool {
     let canonical = |body: &Body| match body {
         Body::Plain(bytes) => canonical_object(std::str::from_utf8(bytes).ok()?, &NOT_CONTENT).ok(),

@@ -45,11 +45,11 @@ use submit::submission::{EventSubmitter, PendingSubmission};
 
 pub use control::ControlHandler;
 pub use dead_letter::record::{AsideRecord, read_aside};
-pub use dead_letter::retry::{AgainError, EntryQuestion};
+pub use dead_letter::retry::EntryQuestion;
 pub use deliver::opening::EnvelopeOpening;
 pub use deliver::tcp::TcpOut;
 pub use door_set::{
-    ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
+    ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, SubmitSetup, SubmitWay,
 };
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::{connect, group_id};

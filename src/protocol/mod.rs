@@ -34,4 +34,4 @@ pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
 pub use io::{Input, Output};
 pub use node::Node;
-pub use rules::{ProtocolRule, Rules};
+pub use rules::Rules;

@@ -2,6 +2,7 @@
 //! and marks of time. `bytes` turns records into bytes; `ledger` is the state that remains when they are replayed.
 //! Nothing here touches a disk.
 
+#[cfg(any(feature = "node", feature = "sim"))]
 pub mod bytes;
 pub mod feed_state;
 pub mod ledger;
@@ -160,6 +161,7 @@ impl JournalEnds {
 }
 
 /// A reason for which the lowest rejected place of a feed is kept.
+#[cfg(any(feature = "node", feature = "sim"))]
 pub const CURABLE_REASONS: [VerdictCode; 7] = [
     VerdictCode::UnknownPublisher,
     VerdictCode::UnknownKey,

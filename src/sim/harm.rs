@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 
 use crate::envelope::Envelope;
-use crate::protocol::{Input, ProtocolRule};
+use crate::protocol::Input;
+use crate::protocol::rules::ProtocolRule;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::scheduler::SimEvent;

@@ -192,6 +192,7 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
 
 /// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not
 /// encode to the bytes that it came from, or of a newer peer to bytes that decode to it again.
+#[cfg(any(test, feature = "sim"))]
 pub fn fuzz(bytes: &[u8]) {
     let mut decoder = FrameDecoder::default();
     let mut buffer = BytesMut::from(bytes);

@@ -36,6 +36,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("sim", SIMULATOR),
     ("daemon", EVERYTHING_BELOW_CLI),
     ("cli", EVERYTHING_BELOW_MAIN),
+    ("testing", EVERYTHING_BELOW_MAIN),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

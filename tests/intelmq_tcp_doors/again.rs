@@ -176,11 +176,13 @@ fn a_retry_that_is_killed_goes_on_where_it_was() {
 fn an_event_that_expires_while_its_receiver_is_away_is_not_handed_over() {
     let port = free_port();
     let nodes = nodes_with_output(port, "");
-    let expires = intelmesh::clock::now().wall.plus_ms(6_000);
+    let expires = intelmesh::testing::clock::now().wall.plus_ms(6_000);
     let meta = json!({"version": 1, "expires": expires.to_string()});
     nodes[0].publish(&[with_meta(&meta, &made(1, 500)), made(2, 500)]);
     wait_until("both are there", PATIENCE, || nodes[1].consumer("pipeline")["lag_events"] == 2);
-    wait_until("its time has passed", PATIENCE, || intelmesh::clock::now().wall > expires.plus_ms(500));
+    wait_until("its time has passed", PATIENCE, || {
+        intelmesh::testing::clock::now().wall > expires.plus_ms(500)
+    });
     let collector = Collector::listen_at(port);
     let mut stream = collector.accept();
     assert_eq!(without_annotations(&must_read(&mut stream)), parsed(&made(2, 500)));

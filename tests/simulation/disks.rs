@@ -1,8 +1,7 @@
 //! What disks do to journals and to what is derived from them: each scenario is well, whatever its seed.
 
 use super::*;
-use intelmesh::protocol::ProtocolRule;
-use intelmesh::sim::{Dates, SeenPart};
+use intelmesh::testing::{Dates, ProtocolRule, SeenPart};
 use rules::without;
 
 fn chance(seed: u64) -> StdRng {

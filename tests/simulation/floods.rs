@@ -2,10 +2,8 @@
 //! With the rule switched off that bounds it, the same check fails.
 
 use super::*;
-use intelmesh::identity::PublisherName;
-use intelmesh::policy::{Rate, Receive};
-use intelmesh::protocol::{CoreBounds, ProtocolRule, Rules};
-use intelmesh::sim::{Dates, Flood, Lie};
+use intelmesh::testing::{Dates, Flood, Lie, ProtocolRule};
+use intelmesh::{CoreBounds, PublisherName, Rate, Receive, Rules};
 
 const HOUR_MS: u64 = 3_600_000;
 

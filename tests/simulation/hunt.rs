@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use intelmesh::clock;
+use intelmesh::testing::clock;
 
 /// Draws a federation with everything that can go wrong in it.
 fn wild(seed: u64) -> SimPlan {

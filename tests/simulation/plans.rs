@@ -1,8 +1,8 @@
 //! Plans that are drawn from a seed: traffic, weather, and what goes wrong.
 
 use super::*;
-use intelmesh::protocol::CoreBounds;
-use intelmesh::sim::{Dates, SeenPart};
+use intelmesh::CoreBounds;
+use intelmesh::testing::{Dates, SeenPart};
 
 pub fn submissions(mut plan: SimPlan, per_node: u64, every_ms: u64, tlp: Tlp, body_bytes: usize) -> SimPlan {
     for node in 0..plan.nodes {

@@ -2,7 +2,8 @@
 //! small as the one in which the model found it; with all rules on the same federations are well.
 
 use super::*;
-use intelmesh::protocol::{CoreBounds, ProtocolRule, Rules};
+use intelmesh::testing::ProtocolRule;
+use intelmesh::{CoreBounds, Rules};
 
 /// Seeds that are tried until one shows the lack of a rule.
 const TRIES: u64 = 150;

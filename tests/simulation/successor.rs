@@ -2,7 +2,7 @@
 //! numbers, keys and header entries than this version knows. Nothing is lost or repeated, either way.
 
 use super::*;
-use intelmesh::record::Entry;
+use intelmesh::Entry;
 use std::sync::Arc;
 
 fn with(plan: SimPlan, successors: &[usize]) -> SimPlan {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use intelmesh::identity::{Check, HopPath, PublisherName, public_key_text};
-use intelmesh::protocol::io::{DialFailure, Input, Output, Role, StreamId};
-use intelmesh::transport::{PeerAddresses, Stranger, Transport, TransportConfig, TransportError};
-use intelmesh::wire::{CarrierFrame, WireFrame};
+use intelmesh::testing::{PeerAddresses, Stranger, Transport, TransportConfig, TransportError};
+use intelmesh::{
+    CarrierFrame, Check, DialFailure, HopPath, Input, Output, PublisherName, Role, StreamId, WireFrame,
+    public_key_text,
+};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

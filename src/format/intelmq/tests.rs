@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::adapt::Unfit;
 use super::*;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, Envelope, EventType, IdScheme, Signer};
 use crate::event::EventFormat;
