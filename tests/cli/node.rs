@@ -1,5 +1,4 @@
 //! The command line with real nodes behind it: what is asked is done at once, what is shown is true, and the demo.
-#![cfg(feature = "node")]
 
 use std::fs;
 use std::process::Command;

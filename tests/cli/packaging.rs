@@ -1,9 +1,5 @@
 //! The packaged layout with accounts of their own: the node, the pipeline and the administrator are three, and each can
 //! do its work. Needs root.
-#![cfg(feature = "node")]
-
-#[path = "packaging/layout.rs"]
-mod layout;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +10,7 @@ use support::events::made;
 use support::{Node, Said, binary, trust, wait_until};
 use tempfile::TempDir;
 
-use self::layout::{GROUP, NODE, PIPELINE, Packaged, own, owner, said};
+use crate::layout::{GROUP, NODE, PIPELINE, Packaged, own, owner, said};
 
 const SOON: Duration = Duration::from_secs(30);
 

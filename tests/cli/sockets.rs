@@ -1,9 +1,5 @@
 //! What the command line says on the three sockets, against a node that only plays its part: what is sent, what
-//! is printed, what is acknowledged when, and the exit codes. Real nodes are in `cli_node.rs`.
-#![cfg(feature = "node")]
-
-#[path = "cli/mod.rs"]
-mod cli;
+//! is printed, what is acknowledged when, and the exit codes. Real nodes are in `node.rs`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use self::cli::Shell;
+use crate::shell::Shell;
 
 /// A directory with one socket of a node in it.
 struct Part {

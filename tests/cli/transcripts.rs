@@ -1,17 +1,12 @@
 //! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
-#![cfg(feature = "node")]
 
-#[path = "cli/mod.rs"]
-mod cli;
-#[path = "cli_transcripts/formats.rs"]
 mod formats;
-#[path = "cli_transcripts/mistakes.rs"]
 mod mistakes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use self::cli::Shell;
+use crate::shell::Shell;
 
 const AT: &str = "init at --name cert-at --listen /ip4/127.0.0.1/tcp/1";
 
@@ -336,8 +331,8 @@ fn the_terminal_is_asked_where_stdin_is_the_invitation() {
 /// An address that nobody could use: nothing is changed, whether the peer is new or known.
 #[test]
 fn an_invitation_with_an_unusable_address_changes_nothing() {
-    use intelmesh::identity::{ProjectName, PublisherName};
-    use intelmesh::invitation::{INVITATION_VALID_MS, Invitation};
+    use intelmesh::testing::{INVITATION_VALID_MS, Invitation};
+    use intelmesh::{ProjectName, PublisherName};
     let shell = two_nodes();
     let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let invited_at = |addresses: &[&str]| {

@@ -1,18 +1,12 @@
 //! Walks of operators through mistakes that once went unnoticed, as transcripts: arguments, standard input, all that is
 //! printed, and the exit code. Where the program answered `ok` or with an id, it has to say what is wrong.
-#![cfg(feature = "node")]
-
-#[path = "packaging/layout.rs"]
-mod layout;
-#[path = "cli/transcript.rs"]
-mod transcript;
 
 use std::time::Duration;
 
 use support::{Node, Redis, wait_for, wait_until};
 
-use self::layout::{GROUP, NODE, PIPELINE, Packaged, owner};
-use self::transcript::Transcript;
+use crate::layout::{GROUP, NODE, PIPELINE, Packaged, owner};
+use crate::transcript::Transcript;
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,6 @@
 //! the table where an operator would look for it, and every link leads somewhere. It does not judge whether
 //! what is said there is good.
 
-#[path = "docs/walk.rs"]
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

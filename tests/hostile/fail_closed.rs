@@ -1,6 +1,5 @@
 //! A producer that forgets, misspells or leaves empty who may have an event gets an error at every door, and nothing of
 //! it reaches a peer. Which keys and labels are meant is tested beside the code; here are the doors.
-#![cfg(feature = "node")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

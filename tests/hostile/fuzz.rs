@@ -53,7 +53,9 @@ fn smoke(door_name: &str, samples: &[Vec<u8>], mut door: impl FnMut(&[u8])) {
         std::env::var("INTELMESH_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
     let seed = std::env::var("INTELMESH_FUZZ_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("seed {seed}: INTELMESH_FUZZ_SEED={seed} cargo test --profile ci --test fuzz {door_name}");
+    println!(
+        "seed {seed}: INTELMESH_FUZZ_SEED={seed} cargo test --profile ci --all-features --test hostile {door_name}"
+    );
     let mut rng = StdRng::seed_from_u64(seed);
     let begun = Instant::now();
     let mut runs = 0u64;

@@ -1,7 +1,6 @@
 //! Bytes that nobody should send, at the peer port and at the sockets of a real node: each gets its named error, the
 //! node goes on, its memory stays bounded. It deliberately speaks no protocol of peers: forged frames and
 //! envelopes are tests of `wire`, `envelope` and the core.
-#![cfg(feature = "node")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -101,7 +100,7 @@ fn each_bad_line_gets_its_code_and_the_connection_goes_on() {
 
 #[test]
 fn random_bytes_at_the_sockets_harm_nobody() {
-    let mut dice = Dice::announced("--test hostile");
+    let mut dice = Dice::announced("--test hostile peers::");
     let mut node = running();
     for socket in ["in.sock", "out.sock", "ctl.sock"] {
         for round in 0..60 {
@@ -163,7 +162,7 @@ fn a_hundred_idle_connections_at_each_socket_harm_nobody() {
 
 #[test]
 fn strangers_at_the_peer_port_neither_harm_nor_lock_out_a_peer() {
-    let mut dice = Dice::announced("--test hostile");
+    let mut dice = Dice::announced("--test hostile peers::");
     let mut nodes = mesh(&["cert-at", "cert-ee"]);
     let place = ("127.0.0.1", nodes[0].port());
     for round in 0..200 {

@@ -4,7 +4,6 @@
 //! `INTELMESH_SEED` repeats a run.
 //!
 //! It runs no bot; the tests with processes do.
-#[path = "intelmq_accepts/nasty.rs"]
 mod nasty;
 
 use std::collections::BTreeMap;
@@ -143,7 +142,7 @@ fn count() -> usize {
 
 /// Cases from nasty events, and the events that they were.
 fn cases(nasty: &mut Nasty, harmonization: &Arc<Harmonization>, count: usize) -> (Vec<Value>, Vec<String>) {
-    let samples = include_str!("samples/events.jsonl");
+    let samples = include_str!("../samples/events.jsonl");
     let samples: Vec<&str> = samples.lines().filter(|line| !line.trim().is_empty()).collect();
     let (handing, ways) = (Handing::new(), ways(harmonization));
     let (mut cases, mut payloads) = (Vec::new(), Vec::new());
@@ -187,7 +186,7 @@ fn assert_all_taken(cases: &[Value], payloads: &[String], answers: &[Value]) {
 #[test]
 fn intelmq_takes_whatever_is_handed_to_it() {
     let (_, fields) = fields();
-    let mut nasty = Nasty::new(Dice::announced("--test intelmq_accepts"), &fields);
+    let mut nasty = Nasty::new(Dice::announced("--test intelmq accepts::"), &fields);
     let (cases, payloads) = cases(&mut nasty, &Harmonization::intelmq(), count());
     assert_all_taken(&cases, &payloads, &judge(&cases, &[]));
 }
@@ -210,7 +209,7 @@ fn an_older_or_changed_intelmq_takes_whatever_is_handed_to_it() {
     known.insert("context".to_owned(), "JSONDict".to_owned());
     known.insert("context.a".to_owned(), "String".to_owned());
     let harmonization = Arc::new(Harmonization::load(&own).unwrap());
-    let mut nasty = Nasty::new(Dice::announced("--test intelmq_accepts"), &known);
+    let mut nasty = Nasty::new(Dice::announced("--test intelmq accepts::"), &known);
     let (cases, payloads) = cases(&mut nasty, &harmonization, count() / 4);
     assert_all_taken(&cases, &payloads, &judge(&cases, &[own.to_str().unwrap()]));
 }
@@ -220,7 +219,7 @@ fn our_table_of_fields_is_the_one_that_intelmq_ships() {
     let (file, fields) = fields();
     let shipped = Arc::new(Harmonization::load(Path::new(&file)).unwrap());
     let handing = Handing::new();
-    let mut nasty = Nasty::new(Dice::announced("--test intelmq_accepts"), &fields);
+    let mut nasty = Nasty::new(Dice::announced("--test intelmq accepts::"), &fields);
     for (ours, theirs) in ways(&Harmonization::intelmq()).into_iter().zip(ways(&shipped)) {
         for _ in 0..count() / 4 {
             let payload = nasty.event(r#"{"classification.type":"phishing"}"#);

@@ -1,11 +1,8 @@
 //! IntelMQ's Redis queues at both ends of real nodes, with a real `redis-server`: what is popped and when it is
 //! acknowledged, what is pushed and when it is not, and both under `kill -9`. It deliberately plays the bots
 //! itself; real ones are in `intelmq_*.rs`.
-#![cfg(feature = "node")]
 
-#[path = "redis_doors/kills.rs"]
 mod kills;
-#[path = "redis_doors/setup.rs"]
 mod setup;
 
 use std::time::Duration;

@@ -1,12 +1,8 @@
 //! The TCP doors as IntelMQ's bots see them on the wire: frames in and `Ok` out, and the other way round. The
 //! bots here are written for these tests, so that they can misbehave; IntelMQ's own are run elsewhere.
-#![cfg(feature = "node")]
 
-#[path = "intelmq_tcp_doors/again.rs"]
 mod again;
-#[path = "intelmq_tcp_doors/bots.rs"]
 mod bots;
-#[path = "intelmq_tcp_doors/lines.rs"]
 mod lines;
 
 use std::io::{Read as _, Write as _};

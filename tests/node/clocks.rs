@@ -1,6 +1,5 @@
 //! Time and identity under real processes: a clock that jumps expires nothing, an id that was used stays used, and
 //! two bodies under one id are shown where they meet. It deliberately leaves the arithmetic to `clock` and `store`.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

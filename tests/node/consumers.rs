@@ -1,5 +1,4 @@
 //! Consumers that end, and events that are withdrawn: verbs that act at once on a running node.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

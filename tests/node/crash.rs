@@ -1,7 +1,6 @@
 //! `kill -9` at random moments under load: nothing acknowledged is lost, nothing is handed off again after its
 //! durable ack. It deliberately leaves torn writes and lost pages to the store's own tests and the simulator: a
 //! killed process loses no page that the kernel has.
-#![cfg(feature = "node")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,7 +34,7 @@ struct World {
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_handed_off_after_its_ack_under_kill_9() {
     let kills = std::env::var("INTELMESH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
-    let mut dice = Dice::announced("--test crash");
+    let mut dice = Dice::announced("--test node crash::");
     let mut nodes = chain(&["cert-at", "cert-ee", "cert-pl"]);
     let world = World {
         watch: Stopwatch::start(),

@@ -1,6 +1,5 @@
 //! Promise 1 as the kernel sees it: between the last write of an event to the journal and its answer on `in.sock`
 //! lies an `fdatasync` that has returned. It deliberately reads a trace of system calls, not the program.
-#![cfg(feature = "node")]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Events between real nodes: what goes in at one socket comes out at the others', once, unchanged, and with a
 //! true path. It deliberately kills nobody and restores nothing: see `crash.rs` and `restore.rs`.
-#![cfg(feature = "node")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Who gets an event and why not, as an operator asks it of a running node and before anything is sent. The wording of
 //! each reason is `explain`'s own tests.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Filters in running nodes: what is shared, what is taken, what a consumer gets, and what status says where a filter
 //! has no answer. It deliberately leaves what an expression means to the tests of `filter`.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

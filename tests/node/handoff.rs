@@ -1,6 +1,5 @@
 //! What a consumer at `run/out.sock` can rely on: resuming after its last ack, its form, its own events. It
 //! deliberately has one consumer at a time do one thing; consumers under `kill -9` are in `crash.rs`.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

@@ -1,13 +1,9 @@
 //! Each health code brought into being with real nodes: the first line of `status` names it, and drops it again when
 //! its cause is gone or the operator has seen it. The thresholds are shortened; with `INTELMESH_LONG` they are the real
 //! ones (`./tests/run long`).
-#![cfg(feature = "node")]
 
-#[path = "health_live/contract.rs"]
 mod contract;
-#[path = "health_live/local.rs"]
 mod local;
-#[path = "health_live/peers.rs"]
 mod peers;
 
 use std::time::Duration;

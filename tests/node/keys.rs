@@ -1,6 +1,5 @@
 //! The life of keys in a running mesh: rotation, revocation, and what waits for the operator after one. The bytes of
 //! statements are `envelope`'s tests.
-#![cfg(feature = "node")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Where something runs out, under real processes: retention, rates, the disk. What goes is counted, what waits is
-//! not lost, and nobody else is slowed. It deliberately leaves clocks to `clocks_live.rs`.
-#![cfg(feature = "node")]
+//! not lost, and nobody else is slowed. It deliberately leaves clocks to `clocks.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! Links between events over real nodes: what a trace shows, in all its forms, and what becomes of an event that its
 //! publisher withdraws or replaces. Claims of foreign publishers are played in the store's own tests: no node of ours
 //! signs such.
-#![cfg(feature = "node")]
 
 use std::collections::BTreeSet;
 use std::fs;

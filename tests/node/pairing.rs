@@ -1,6 +1,5 @@
 //! How two operators come to trust each other, and what is written down of it: pending, trusted, verified, and
-//! `audit.jsonl`. What a trusted peer may have is `trust_live`'s.
-#![cfg(feature = "node")]
+//! `audit.jsonl`. What a trusted peer may have is `trust.rs`'s.
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Nothing is read only once: what changes in `intelmesh.toml` acts at a reload, and names of hosts are asked anew at
 //! each dial. Of what cannot change while the node runs, the answer says so.
-#![cfg(feature = "node")]
 
 use std::fs;
 use std::io::Write as _;

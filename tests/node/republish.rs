@@ -1,7 +1,6 @@
 //! Events that went through a pipeline and are published again as children of themselves, between real nodes:
 //! for no wider audience, and never in a circle, whether their ancestry can be read by all or is sealed.
 //! Which child may be made is tested case by case beside `format::republish`.
-#![cfg(feature = "node")]
 
 use serde_json::{Value, json};
 use support::events::with_meta;

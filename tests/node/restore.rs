@@ -1,7 +1,6 @@
 //! A node that lost its memory: its directory put back to an older copy, or its journal emptied. It gets everything
 //! again that its peers hold, its own events too, and what it publishes later reaches everyone. It deliberately
 //! does not judge what a consumer is handed twice then: promise 2 does not reach across a restore.
-#![cfg(feature = "node")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

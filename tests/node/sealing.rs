@@ -1,6 +1,5 @@
 //! Sealed events between real nodes: who reads them, who only carries them, and that who carries them learns nothing,
 //! neither on disk nor in the log nor in memory. What a seal is, byte by byte, is tested beside `envelope::seal`.
-#![cfg(feature = "node")]
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};

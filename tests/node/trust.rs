@@ -1,6 +1,5 @@
 //! Whom a running node believes, and how fast it changes its mind: peer files added, changed, broken and removed
 //! under real processes. It deliberately leaves the table of labels to the tests of `policy`.
-#![cfg(feature = "node")]
 
 use std::time::Duration;
 

@@ -1,17 +1,11 @@
 //! Federations in the simulator: what holds whatever is late, lost, torn or restored. Each run is one seed,
 //! printed where it fails, with the command that repeats it. Real sockets and disks are other tests' matter.
 
-#[path = "simulation/disks.rs"]
 mod disks;
-#[path = "simulation/floods.rs"]
 mod floods;
-#[path = "simulation/hunt.rs"]
 mod hunt;
-#[path = "simulation/plans.rs"]
 mod plans;
-#[path = "simulation/rules.rs"]
 mod rules;
-#[path = "simulation/successor.rs"]
 mod successor;
 
 use std::collections::BTreeMap;

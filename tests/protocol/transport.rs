@@ -1,8 +1,6 @@
 //! Transports against each other over loopback: who gets in, what the core is told and in which order, and
 //! that one slow or hostile end costs nobody else anything. The core's own rules are not tested here.
-#![cfg(feature = "node")]
 
-#[path = "transport/node.rs"]
 mod node;
 
 use std::io::{Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! The test vectors of envelopes: each file of `tests/vectors/envelope/` gives exactly what its header says.
-//! `INTELMESH_WRITE_VECTORS=1 cargo test --test vectors` writes them anew from `tests/vectors/generate.rs`.
+//! `INTELMESH_WRITE_VECTORS=1 cargo test --all-features --test protocol vectors::` writes them anew from `tests/vectors/generate.rs`.
 //! Frames have vectors of their own, elsewhere.
 
-#[path = "vectors/generate.rs"]
+#[path = "../vectors/generate.rs"]
 mod generate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +99,7 @@ fn each_vector_gives_what_its_header_says() {
     assert!(faults.is_empty(), "{faults:#?}");
     let vectors = generate::vectors();
     let written: BTreeSet<_> = vectors.iter().map(|vector| vector.name.to_owned()).collect();
-    assert_eq!(names, written, "files and generator differ: see the head of tests/vectors.rs");
+    assert_eq!(names, written, "files and generator differ: see the head of tests/protocol/vectors.rs");
     for vector in vectors {
         let text = std::fs::read_to_string(place().join(format!("{}.txt", vector.name))).unwrap();
         assert_eq!(text, vector.text(), "{}", vector.name);

@@ -1,5 +1,5 @@
 //! Tests the rules of docs/INTELMQ.md one by one, and that the model of a receiver takes each output for any input.
-//! `tests/intelmq_accepts.rs` asks IntelMQ itself whether the model is right.
+//! `tests/intelmq/accepts.rs` asks IntelMQ itself whether the model is right.
 
 use bytes::Bytes;
 use proptest::prelude::*;

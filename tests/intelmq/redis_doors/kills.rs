@@ -7,7 +7,7 @@ use std::time::Duration;
 use support::shape::start;
 use support::{Dice, Node, Redis, RedisClient, Stopwatch, pace, wait_until};
 
-use crate::setup::{QUEUE_IN, QUEUE_OUT, door, event, number, pair_with, take_in, take_out};
+use super::setup::{QUEUE_IN, QUEUE_OUT, door, event, number, pair_with, take_in, take_out};
 
 /// How often each node is killed: `INTELMESH_KILLS`, else this.
 const KILLS: u64 = 12;
@@ -46,7 +46,7 @@ fn drain(bot: &mut RedisClient, over: &AtomicBool, seen: &mut BTreeMap<u64, u64>
 
 #[test]
 fn under_kill_9_every_event_reaches_the_other_queue_exactly_once() {
-    let mut dice = Dice::announced("--test redis_doors");
+    let mut dice = Dice::announced("--test intelmq redis_doors::");
     let redis = [Redis::start(), Redis::start()];
     let mut nodes = pair_with(&take_in(&redis[0].url(2)), &take_out(&redis[1].url(2)));
     start(&mut nodes);
@@ -86,9 +86,9 @@ fn under_kill_9_every_event_reaches_the_other_queue_exactly_once() {
 /// Pauses the server so that what was sent to it is carried out only later, on a connection that was given up.
 #[test]
 fn a_redis_that_hangs_while_the_node_is_killed_gets_nothing_twice() {
-    let mut dice = Dice::announced("--test redis_doors");
+    let mut dice = Dice::announced("--test intelmq redis_doors::");
     let redis = Redis::start();
-    let mut node: Node = crate::setup::node_with(&take_out(&redis.url(2)));
+    let mut node: Node = super::setup::node_with(&take_out(&redis.url(2)));
     node.start();
     let mut bot = redis.client(2);
     let mut published = 0;

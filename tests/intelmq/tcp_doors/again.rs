@@ -8,7 +8,7 @@ use support::events::{made, with_meta};
 use support::node::free_port;
 use support::{Node, wait_until};
 
-use crate::bots::{
+use super::bots::{
     Collector, PATIENCE, QUIET, aside, door, must_read, nodes_with_output, parsed, read_frame,
     without_annotations,
 };

@@ -9,7 +9,7 @@ use serde_json::json;
 use support::events::made;
 use support::wait_until;
 
-use crate::bots::{Output, PATIENCE, aside, door, node_with_input, own_events};
+use super::bots::{Output, PATIENCE, aside, door, node_with_input, own_events};
 
 /// Sends all lines at once, reads nothing, and closes.
 fn pour(port: u16, lines: std::ops::Range<usize>, size: usize) {

@@ -36,7 +36,7 @@ fn each_rule_is_switched_off_in_a_test() {
     let tests = concat!(include_str!("rules.rs"), include_str!("disks.rs"), include_str!("floods.rs"));
     let calls = tests.replace("well_without(", "").replace("fn ", "");
     let off: String = calls.split("without(").skip(1).filter_map(|call| call.lines().next()).collect();
-    let rules = include_str!("../../src/protocol/rules.rs");
+    let rules = include_str!("../../../src/protocol/rules.rs");
     let members =
         rules.split("pub enum ProtocolRule {").nth(1).and_then(|text| text.split('}').next()).unwrap();
     let names = members.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.is_empty());

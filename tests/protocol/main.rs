@@ -1,0 +1,7 @@
+//! The protocol without a node's process: vectors, the model of policy, the transport, and the simulator.
+
+mod frame_vectors;
+mod policy_model;
+mod simulation;
+mod transport;
+mod vectors;
