@@ -39,8 +39,8 @@ pub mod policy {
 #[cfg(feature = "node")]
 mod node {
     pub use crate::config::PeerFile;
-    pub use crate::format::foreign::convert::LineConversion;
     pub use crate::control::parse_request;
+    pub use crate::format::foreign::convert::LineConversion;
     pub use crate::format::intelmq::{
         Harmonization, IntelmqHandOff, RelationFields, SenderFeed, WrittenEvent,
     };

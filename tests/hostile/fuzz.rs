@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use intelmesh::testing::{
-    Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind, LineConversion,
-    MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,
+    Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind,
+    LineConversion, MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,
     bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames, intake,
     parse_request, piece,
 };
 use intelmesh::{
-    Body, BodyIdSecret, CarrierFrame, Check, Core, CoreDigest, Entry, EventFormat, EventKey, HopPath, LogId, Mark, Note,
-    Peer, ProjectName, PublisherName, SealKey, SealOpener, Signer, Timestamp, Tlp, TrustList,
+    Body, BodyIdSecret, CarrierFrame, Check, Core, CoreDigest, Entry, EventFormat, EventKey, HopPath, LogId,
+    Mark, Note, Peer, ProjectName, PublisherName, SealKey, SealOpener, Signer, Timestamp, Tlp, TrustList,
     UnverifiedEnvelope, WireFrame, check_body, check_content,
 };
 use rand::rngs::StdRng;

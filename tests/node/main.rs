@@ -4,6 +4,7 @@ mod clocks;
 mod consumers;
 mod crash;
 mod durability;
+mod examples;
 mod exchange;
 mod explain;
 mod filters;
