@@ -16,13 +16,14 @@ import sys
 def main(directory, name, count=None):
     node = socket.socket(socket.AF_UNIX)
     node.connect(f"{directory}/run/out.sock")
-    lines = node.makefile("rw", encoding="utf-8", newline="\n")
+    # One file to read, and the socket itself to write: a text file that does both forgets lines
+    # that it has read ahead as soon as something is written.
+    lines = node.makefile("r", encoding="utf-8")
 
     def write(value):
-        lines.write(json.dumps(value) + "\n")
-        lines.flush()
+        node.sendall((json.dumps(value) + "\n").encode())
 
-    # `from` counts only for a name that is new: `earliest` begins with the oldest event that is held.
+    # `from` counts only for a new name: `earliest` begins with the oldest event that is held.
     write({"consumer": name, "from": "earliest"})
     taken = 0
     while count is None or taken < int(count):
@@ -37,7 +38,7 @@ def main(directory, name, count=None):
         print(line["meta"]["uuid"]["current"], json.dumps(line["payload"]), flush=True)
         write({"ack": line["seq"]})
         taken += 1
-    # At the end of our side the node syncs all acknowledgements, then closes. What it has sent beyond
+    # At the end of our side the node syncs all acknowledgements, then closes. What it sent beyond
     # COUNT was not acknowledged, and comes again next time.
     node.shutdown(socket.SHUT_WR)
     return 1 if any("error" in json.loads(line) for line in lines) else 0

@@ -205,6 +205,7 @@ impl SecondNode {
 /// The network between the two: a dial always succeeds, and a stream is the bytes that wait in it.
 #[derive(Default)]
 struct Network {
+    connected: bool,
     streams: u64,
     /// By stream and the node that reads: bytes under way, and the decoder of its end.
     under_way: HashMap<(StreamId, usize), (BytesMut, FrameDecoder)>,
@@ -221,7 +222,10 @@ impl Network {
     ) -> Result<(), Failure> {
         let there = 1 - at;
         match output {
+            // Each dials the other; only the first connection is reported.
+            Output::Dial { .. } if self.connected => {}
             Output::Dial { .. } => {
+                self.connected = true;
                 for (node, other) in [(at, there), (there, at)] {
                     let peer = nodes[other].name.clone();
                     nodes[node].handle(Input::Connected { peer, address: "memory".into() }, now);
@@ -239,7 +243,7 @@ impl Network {
             Output::Send { stream, frame } => {
                 let mut out = Vec::new();
                 encode_frame(&frame, &mut out);
-                let (buffer, decoder) = self.under_way.get_mut(&(stream, there)).ok_or("no such stream")?;
+                let Some((buffer, decoder)) = self.under_way.get_mut(&(stream, there)) else { return Ok(()) };
                 buffer.extend_from_slice(&out);
                 // A frame may come in pieces; the decoder takes those that are whole.
                 let mut frames = Vec::new();
@@ -250,6 +254,11 @@ impl Network {
                 if !frames.is_empty() {
                     nodes[there].handle(Input::Frames { stream, frames }, now);
                 }
+            }
+            Output::CloseFeed { stream } => {
+                self.under_way.retain(|(id, _), _| *id != stream);
+                nodes[there]
+                    .handle(Input::FeedClosed { stream, cause: "closed by the other side".into() }, now);
             }
             // A transport with buffers of its own reads nothing more of a stream until `Resume`.
             Output::Resume { .. } => {}

@@ -16,16 +16,15 @@ import sys
 def main(directory):
     node = socket.socket(socket.AF_UNIX)
     node.connect(f"{directory}/run/in.sock")
-    lines = node.makefile("rw", encoding="utf-8", newline="\n")
+    answers = node.makefile("r", encoding="utf-8")
     refused = 0
     for event in sys.stdin:
         if not event.strip():
             continue
         # One answer for each event, in order, once the event is durable. To submit faster, write
         # several lines before their answers are read: but read, or the node stops reading as well.
-        lines.write(event.rstrip("\n") + "\n")
-        lines.flush()
-        answer = json.loads(lines.readline() or '{"error": "the node is gone", "retry": true}')
+        node.sendall((event.rstrip("\n") + "\n").encode())
+        answer = json.loads(answers.readline() or '{"error": "the node is gone", "retry": true}')
         if "id" in answer:
             print(answer["id"])
             continue
