@@ -31,7 +31,7 @@ fn core_of(line: &[u8], door: &DoorDefaults, secret: &BodyIdSecret) -> Core {
         panic!("the bench's own line is sound")
     };
     let random = uuid::Uuid::from_u128(0x72dd_b00c_2d0a_4eea_b7ac_ae12_2b8e_6c3b);
-    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let key = intelmesh::testing::fixture::key(7).verifying_key();
     let draft = draft.address(&TrustList::new(name("cert-at"), key, [])).expect("no recipients");
     let made = IdInputs { now: Timestamp(1_795_514_400_000), random, secret };
     draft.into_core(&made, &mut rand::rng()).expect("a sound core")
@@ -40,7 +40,7 @@ fn core_of(line: &[u8], door: &DoorDefaults, secret: &BodyIdSecret) -> Core {
 fn envelopes(c: &mut Criterion) {
     let line = support::events::made(17, LINE_BYTES).into_bytes();
     let secret = BodyIdSecret::new([7; 32]);
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let mut group = c.benchmark_group("envelope of 1 KiB");
     group.throughput(Throughput::Elements(1));
 
@@ -88,7 +88,7 @@ fn envelopes(c: &mut Criterion) {
 fn seals(c: &mut Criterion) {
     let line = support::events::made(17, LINE_BYTES).into_bytes();
     let secret = BodyIdSecret::new([7; 32]);
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let core = core_of(&line, &door(IdScheme::Random), &secret);
     let mut group = c.benchmark_group("seal of 1 KiB");
     group.throughput(Throughput::Elements(1));

@@ -37,21 +37,9 @@ fn name(text: &str) -> PublisherName {
 
 fn core() -> Core {
     Core {
-        version: ENVELOPE_VERSION,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().expect("an id"),
-        ids: IdScheme::Random,
         created: Timestamp(1_700_000_000_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(bytes::Bytes::from_static(EVENT.as_bytes())),
+        ..intelmesh::testing::fixture::core()
     }
 }
 

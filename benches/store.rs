@@ -50,7 +50,7 @@ fn event_id(n: u64) -> EventId {
 
 /// Carriers of which the n-th has these links.
 fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<NewRecord> {
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(800));
     let link = |(relation, right): (&str, u64)| Link {
         left: None,
@@ -59,21 +59,11 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
     };
     let made = (0..count).map(|n| {
         let core = Core {
-            version: ENVELOPE_VERSION,
             id: event_id(n),
-            ids: IdScheme::Random,
             created: NOW,
-            expires: None,
-            event_type: EventType::Event,
-            format: EventFormat::intelmq(),
-            tlp: Tlp::Green,
-            to: Vec::new(),
-            max_hops: 16,
-            parent: None,
             links: links(n).into_iter().map(link).collect(),
-            ext: None,
-            extensions: Default::default(),
             body: Body::Plain(body.clone().into()),
+            ..intelmesh::testing::fixture::core()
         };
         let envelope = signer.sign(core).expect("a sound core");
         NewRecord::Carrier(NewCarrier { envelope, path: HopPath::default(), arrived: NOW })

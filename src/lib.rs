@@ -7,6 +7,49 @@
 //!
 //! Modules in reading order. The first group is the pure core and builds alone (`--no-default-features`).
 //! All are private: the names at the end of this file are what a user of the library needs.
+//!
+//! An event is signed here, and verified and filtered there:
+//!
+//! ```
+//! use ed25519_dalek::SigningKey;
+//! use intelmesh::{
+//!     Body, Core, ENVELOPE_VERSION, EventFormat, EventType, Filter, FilterFacts, HopPath, IdScheme, NoLists, Signer,
+//!     Timestamp, Tlp, UnverifiedEnvelope, check_content,
+//! };
+//!
+//! let key = SigningKey::from_bytes(&[1; 32]);
+//! let signed = Signer::new(key.clone()).sign(Core {
+//!     version: ENVELOPE_VERSION,
+//!     id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse()?,
+//!     ids: IdScheme::Random,
+//!     created: Timestamp(1_794_961_200_000),
+//!     expires: None,
+//!     event_type: EventType::Event,
+//!     format: EventFormat::intelmq(),
+//!     tlp: Tlp::Green,
+//!     to: Vec::new(),
+//!     max_hops: 16,
+//!     parent: None,
+//!     links: Vec::new(),
+//!     ext: None,
+//!     body: Body::Plain(r#"{"source.ip":"192.0.2.1"}"#.into()),
+//!     extensions: Default::default(),
+//! })?;
+//!
+//! // The other node has these bytes, and the key that it was told on the telephone.
+//! let bytes = signed.envelope().bytes().clone();
+//! let verified = UnverifiedEnvelope::decode(bytes)?.verify(&key.verifying_key())?;
+//! let core = verified.envelope().core();
+//! check_content(core)?;
+//! let filter = Filter::compile(r#"meta.tlp == "GREEN" && "source.ip" in event"#, &NoLists)?;
+//! assert!(filter.admits(&FilterFacts::new(core, &HopPath::default()))?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/second_node.rs` runs the protocol itself, [`Node`], without any of our input and output.
+
+// With `sim`, what tests alone reach is public: it needs no documentation.
+#![cfg_attr(feature = "sim", allow(missing_docs))]
 
 mod cbor;
 mod envelope;
@@ -61,6 +104,9 @@ mod terminal;
 #[cfg(feature = "node")]
 mod transport;
 
+/// For tests and the simulator.
+#[cfg(any(test, feature = "sim"))]
+mod fixture;
 /// For tests alone.
 #[cfg(feature = "sim")]
 mod sim;

@@ -24,6 +24,10 @@ pub mod cbor {
     pub use crate::cbor::{MajorType, put_array, put_bytes, put_head, put_map, put_text, put_unsigned};
 }
 
+pub mod fixture {
+    pub use crate::fixture::{core, key};
+}
+
 pub mod frame {
     pub use crate::wire::frame::{encode, encoded_len, fuzz};
 }

@@ -136,7 +136,7 @@ fn belongs_to_another(config: &NodeConfig, found: &mut CheckFindings) -> bool {
 
 /// Returns a key that nobody has.
 fn no_key() -> VerifyingKey {
-    SigningKey::from_bytes(&[1; 32]).verifying_key()
+    crate::fixture::key(1).verifying_key()
 }
 
 /// Returns a configuration with the default places, for the other checks if `intelmesh.toml` cannot be read.

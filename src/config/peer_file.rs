@@ -274,7 +274,7 @@ mod tests {
     use crate::policy::Tlp;
 
     fn key() -> String {
-        public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key())
+        public_key_text(&crate::fixture::key(7).verifying_key())
     }
 
     fn parsed(text: &str) -> Result<PeerFile, Vec<String>> {

@@ -219,7 +219,7 @@ mod tests {
     use crate::identity::public_key_text;
 
     fn key(seed: u8) -> VerifyingKey {
-        ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+        crate::fixture::key(seed).verifying_key()
     }
 
     struct Node {

@@ -292,11 +292,11 @@ mod tests {
     use super::*;
 
     fn identity() -> SigningKey {
-        SigningKey::from_bytes(&[7; 32])
+        crate::fixture::key(7)
     }
 
     fn statement(serial: u64, revoked: bool) -> Statement {
-        let sign = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
+        let sign = crate::fixture::key(8).verifying_key().to_bytes();
         let key = |usage, key, not_after| StatedKey {
             usage,
             key,
@@ -322,7 +322,7 @@ mod tests {
         let read = SignedStatement::verify(signed.bytes(), &identity().verifying_key()).unwrap();
         assert_eq!(read, signed);
         assert_eq!(claimed_publisher(signed.bytes()).unwrap().as_str(), "cert-at");
-        let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
+        let other = crate::fixture::key(8).verifying_key();
         let fault = SignedStatement::verify(signed.bytes(), &other).unwrap_err();
         assert!(matches!(fault, StatementError::Signature(SignatureError::OtherKey { .. })));
         for at in 0..signed.bytes().len() {

@@ -36,6 +36,16 @@ use lower::{Lowered, Lowering};
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
 /// A compiled filter. Two are equal if they have the same text and lists.
+///
+/// ```
+/// use intelmesh::{Filter, NoLists};
+///
+/// let filter = Filter::compile(r#"event["source.geolocation.cc"] in ["AT", "EE"]"#, &NoLists)?;
+/// assert!(!filter.reads_meta());
+/// let fault = Filter::compile("event[", &NoLists).unwrap_err();
+/// assert_eq!(fault.line, 1);
+/// # Ok::<(), intelmesh::FilterFault>(())
+/// ```
 pub struct Filter {
     source: String,
     digest: [u8; 32],
@@ -93,6 +103,7 @@ impl Filter {
         Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta, keys, names })
     }
 
+    /// Returns the text of the filter.
     pub fn source(&self) -> &str {
         &self.source
     }

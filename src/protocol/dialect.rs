@@ -15,6 +15,7 @@ pub struct Dialect {
 impl Dialect {
     pub const SUCCESSOR: Self = Self { successor: true };
 
+    /// Returns whether it stands for version 2.
     pub const fn is_successor(self) -> bool {
         self.successor
     }
@@ -31,6 +32,7 @@ impl Dialect {
         false
     }
 
+    /// Returns the frame as this version says it.
     pub fn spoken(self, frame: WireFrame) -> WireFrame {
         frame
     }

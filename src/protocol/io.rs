@@ -46,6 +46,7 @@ pub enum Role {
 }
 
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Input {
     // --- transport ---
     /// The first connection to `peer` stands, in whichever direction it was dialled.
@@ -212,6 +213,7 @@ pub struct Read {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum DialFailure {
     /// No address answered; the last cause.
     Unreachable(String),
@@ -239,6 +241,7 @@ impl std::fmt::Display for StoreFailure {
 
 /// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once its changes are durable.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum CoreCommand {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
@@ -309,6 +312,7 @@ impl StartPosition {
 }
 
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Output {
     // --- transport ---
     /// Connect to `peer` at any of its configured addresses.

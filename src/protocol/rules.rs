@@ -91,11 +91,13 @@ impl Rules {
         self
     }
 
+    /// Returns whether the rule holds: always in the node.
     #[cfg(feature = "sim")]
     pub fn on(self, rule: ProtocolRule) -> bool {
         self.off & (1 << rule as u8) == 0
     }
 
+    /// Returns whether the rule holds: always in the node.
     #[cfg(not(feature = "sim"))]
     pub const fn on(self, _rule: ProtocolRule) -> bool {
         true

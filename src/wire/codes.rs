@@ -15,8 +15,10 @@ macro_rules! codes {
         }
 
         impl $name {
+            /// All codes of this version.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
+            /// Returns the code with this number on the wire.
             pub const fn from_number(number: u8) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$code),)*
@@ -24,6 +26,7 @@ macro_rules! codes {
                 }
             }
 
+            /// Returns the code as texts name it.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$code => $text,)*

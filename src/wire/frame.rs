@@ -45,6 +45,7 @@ mod number {
 
 /// Why bytes are no frame. The peer's fault; the stream that brought them is closed with FAULT `protocol`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum FrameError {
     /// The length claims more than a frame may have. Nothing was allocated for it.
     #[error("frame of {0} bytes, more than {max}", max = FRAME_BYTES_MAX)]

@@ -334,7 +334,7 @@ fn an_invitation_with_an_unusable_address_changes_nothing() {
     use intelmesh::testing::{INVITATION_VALID_MS, Invitation};
     use intelmesh::{ProjectName, PublisherName};
     let shell = two_nodes();
-    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let key = intelmesh::testing::fixture::key(7);
     let invited_at = |addresses: &[&str]| {
         let invitation = Invitation {
             name: PublisherName::parse("cert-xx").unwrap(),

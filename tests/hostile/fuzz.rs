@@ -108,7 +108,8 @@ fn door() -> DoorDefaults {
 /// What is sealed goes to cert-ee, whose sealing secret is 32 times 9.
 fn trust() -> TrustList {
     let seal = Some(SealKey::of(&[9; 32].into()));
-    let peer = Peer { seal, ..Peer::new(name("cert-ee"), SigningKey::from_bytes(&[4; 32]).verifying_key()) };
+    let peer =
+        Peer { seal, ..Peer::new(name("cert-ee"), intelmesh::testing::fixture::key(4).verifying_key()) };
     TrustList::new(name("cert-at"), signer().verifying_key(), [peer])
 }
 
@@ -145,7 +146,7 @@ fn cores() -> Vec<Core> {
 }
 
 fn signer() -> Signer {
-    Signer::new(SigningKey::from_bytes(&[3; 32]))
+    Signer::new(intelmesh::testing::fixture::key(3))
 }
 
 fn opener() -> SealOpener {
@@ -384,7 +385,7 @@ fn records_of_the_journal() {
 
 #[test]
 fn files_and_texts_of_the_operator() {
-    let key = SigningKey::from_bytes(&[3; 32]);
+    let key = intelmesh::testing::fixture::key(3);
     let public = intelmesh::public_key_text(&key.verifying_key());
     let file = format!(
         "key = \"{public}\"\naddresses = [ \"/dns4/mesh.cert.ee/tcp/4801\" ]\naliases = [\"old\"]\npaused = false\n\

@@ -73,7 +73,7 @@ struct Handing {
 
 impl Handing {
     fn new() -> Self {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let key = intelmesh::testing::fixture::key(7);
         Self { signer: Signer::new(key), path: HopPath::default() }
     }
 
@@ -91,21 +91,12 @@ impl Handing {
             right: LinkTarget::Event(to.parse().unwrap()),
         };
         let core = Core {
-            version: ENVELOPE_VERSION,
             id: ID.parse().unwrap(),
-            ids: IdScheme::Random,
-            created: Timestamp(1_763_632_800_123),
-            expires: None,
             event_type,
-            format: EventFormat::intelmq(),
-            tlp: Tlp::Green,
-            to: Vec::new(),
             max_hops: 8,
-            parent: None,
             links: vec![link("replaces", OTHER), link("withdraws", OTHER), link("withdraws", OTHER)],
-            ext: None,
-            extensions: Default::default(),
             body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
+            ..intelmesh::testing::fixture::core()
         };
         let signed = self.signer.sign(core).unwrap();
         let mut out = Vec::new();

@@ -92,7 +92,7 @@ fn an_invitation_for_anothers_alias_is_refused() {
 #[test]
 fn an_invitation_with_a_weak_sealing_key_is_refused() {
     let at = Node::init("cert-at");
-    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let key = intelmesh::testing::fixture::key(7);
     let invitation = Invitation {
         name: "cert-ee".parse().unwrap(),
         federation: "intelmesh".parse().unwrap(),

@@ -58,21 +58,14 @@ fn event(nodes: usize, dice: &mut Dice) -> Core {
     let to: BTreeSet<usize> = (0..dice.below(4)).map(|_| 1 + dice.below(nodes as u64 - 1) as usize).collect();
     let sealed = !to.is_empty() && coin(dice, 2);
     Core {
-        version: 1,
         id: format!("cert-0:intelmq:{}", dice.uuid()).parse().unwrap(),
-        ids: IdScheme::Random,
         created: NOW,
         expires: coin(dice, 5).then(|| if coin(dice, 2) { NOW.minus_ms(1) } else { NOW.plus_ms(1) }),
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
         tlp: pick(dice, &LABELS),
         to: to.into_iter().map(name).collect(),
         max_hops: 8,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: if sealed { Body::Sealed("…".into()) } else { Body::Plain("{\"a\":1}".into()) },
+        ..intelmesh::testing::fixture::core()
     }
 }
 

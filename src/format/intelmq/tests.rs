@@ -17,24 +17,13 @@ const ANNOTATION: &str = r#","extra.intelmesh.uuid":"cert-at:intelmq:72ddb00c-2d
 
 pub(super) fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Envelope> {
     let mut core = Core {
-        version: ENVELOPE_VERSION,
         id: ID.parse().unwrap(),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
         max_hops: 8,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
+        ..crate::fixture::core()
     };
     change(&mut core);
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     signer.sign(core).unwrap().envelope().clone()
 }
 

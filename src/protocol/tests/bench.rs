@@ -42,25 +42,14 @@ pub fn peer(of: &str) -> Peer {
 
 pub fn core(publisher: &str, nth: u8) -> Core {
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId {
             publisher: name(publisher),
             project: ProjectName::parse("intelmq").unwrap(),
             uuid: uuid::Builder::from_random_bytes([nth; 16]).into_uuid(),
         },
-        ids: IdScheme::Random,
         created: Timestamp(WALL),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::from(format!("{{\"extra.nth\":{nth}}}"))),
+        ..crate::fixture::core()
     }
 }
 

@@ -90,7 +90,7 @@ impl Node {
     }
 
     pub async fn try_start(text: &str, seed: u8, listen: &str) -> Result<Self, TransportError> {
-        let secret = SigningKey::from_bytes(&[seed; 32]);
+        let secret = intelmesh::testing::fixture::key(seed);
         let config = TransportConfig { key: secret.clone(), listen: vec![listen.to_owned()] };
         let (answers, inputs) = mpsc::channel(64);
         let (transport, listening) = Transport::start(config, answers).await?;
