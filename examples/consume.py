@@ -3,9 +3,9 @@
 
     consume.py NODE_DIR NAME [COUNT]
 
-Prints id and payload of each event, then acknowledges it. The node keeps the position of NAME: after
-a restart of either side the first event is the one behind the last acknowledgement. So a consumer
-may see one event twice, and never misses one. Ends after COUNT events; without it, never.
+Prints id and payload of each event, then acknowledges it. The node keeps the position of NAME:
+after a restart of either side the first event is the one behind the last acknowledgement. So a
+consumer may see one event twice, and never misses one. Ends after COUNT events, if it is given.
 """
 
 import json

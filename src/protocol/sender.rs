@@ -20,6 +20,7 @@ use crate::protocol::io::{JournalReader, Output, Read, Ticket};
 use crate::protocol::rules::ProtocolRule;
 use crate::record::Entry;
 use crate::time::Tick;
+use crate::wire::frame::encoded_len;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
 pub use tally::SentTally;
 use wants::PendingWants;
@@ -302,7 +303,7 @@ impl FeedSender {
             };
             let mark = entry.mark();
             if let Some(frame) = frame {
-                let bytes = u32::try_from(frame.weight()).unwrap_or(u32::MAX);
+                let bytes = u32::try_from(encoded_len(&frame)).unwrap_or(u32::MAX);
                 if !self.pipe.has_room() || !live.takes(bytes) {
                     return;
                 }

@@ -90,24 +90,6 @@ impl WireFrame {
     pub fn meant(&self) -> &Self {
         if let Self::Successor(frame) = self { frame } else { self }
     }
-
-    /// Returns about how many bytes it takes on the wire: windows and queues count these.
-    pub fn weight(&self) -> usize {
-        const SMALL: usize = 64;
-        match self {
-            Self::Carrier(carrier) | Self::Answer(carrier) => {
-                carrier.envelope.len()
-                    + SMALL
-                    + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
-            }
-            Self::Hello(_) | Self::OtherVersion(_) | Self::Subscribe(_) => 1_024,
-            Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),
-            Self::KeyStatement(bytes) => bytes.len() + SMALL,
-            #[cfg(feature = "sim")]
-            Self::Successor(frame) => frame.weight() + SMALL,
-            _ => SMALL,
-        }
-    }
 }
 
 /// The first four fields of HELLO, which no version changes (PROTOCOL.md §4.2).

@@ -4,7 +4,8 @@
 use super::bench::*;
 use crate::protocol::Input;
 use crate::protocol::io::{Role, Submitted, Ticket};
-use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
+use crate::wire::frame::encoded_len;
+use crate::wire::{Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
 #[test]
 fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
@@ -236,4 +237,20 @@ mod interleaved {
             }
         }
     }
+}
+
+/// A second implementer counts frames as PROTOCOL.md §4.2 says, with all their bytes. An estimate would send more
+/// than such a receiver has room for.
+#[test]
+fn window_counts_frames_with_all_their_bytes() {
+    let mut bench = Bench::new();
+    (1..=2).for_each(|nth| bench.submit(u64::from(nth), core("cert-at", nth)));
+    bench.connect("cert-ee");
+    let stream = bench.greeted("cert-ee", Role::Sender, 2);
+    let WireFrame::Subscribe(subscribe) = subscribe() else { unreachable!("bug: it is a SUBSCRIBE") };
+    let one_offer = encoded_len(&have(1, &core("cert-at", 1))) as u32;
+    let window = Window { envelopes: 100, bytes: 2 * one_offer - 1 };
+    bench.frames(stream, vec![WireFrame::Subscribe(Subscribe { have_only: true, window, ..subscribe })]);
+    bench.pass(200);
+    assert_eq!(bench.shown().1, [1], "two offers are larger than the window");
 }
