@@ -6,7 +6,6 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ed25519_dalek::SigningKey;
 use intelmesh::testing::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
 use intelmesh::{
     BodyIdSecret, Core, HopPath, IdScheme, ProjectName, PublisherName, SealKey, SealOpener, Signer,

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use intelmesh::{
-    Body, Core, ENVELOPE_VERSION, EventFormat, EventType, Filter, FilterFacts, FilterList, HopPath, IdScheme,
-    PublisherName, Timestamp, Tlp,
-};
+use intelmesh::{Body, Core, Filter, FilterFacts, FilterList, HopPath, PublisherName, Timestamp};
 
 const EVENT: &str = r#"{"classification.taxonomy":"malicious-code","classification.type":"infected-system","event_description.text":"Avalanche sinkhole","feed.accuracy":100.0,"feed.name":"Botnet drones","feed.provider":"Example","feed.url":"https://feeds.example.org/drones","malware.name":"avalanche","protocol.application":"http","protocol.transport":"tcp","raw":"ImFzbiIsImdlbyIsInRpbWVzdGFtcCIsImlwIiwicG9ydCIsInR5cGUi","source.abuse_contact":"abuse@example.at","source.asn":64496,"source.as_name":"EXAMPLE-AS","source.fqdn":"host7.example.at","source.geolocation.cc":"AT","source.geolocation.city":"Wien","source.ip":"192.0.2.7","source.port":51000,"time.observation":"2026-11-20T10:00:00+00:00","time.source":"2026-11-20T09:58:12+00:00"}"#;
 

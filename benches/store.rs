@@ -11,14 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use ed25519_dalek::SigningKey;
 use intelmesh::testing::{
     CoveredPlace, DayDb, DayLinks, FileDisk, FreshJournal, Journal, JournalConfig, LinkIndex, SeenDb, SeenId,
 };
 use intelmesh::{
-    Body, Check, CheckSecret, Core, CoreDigest, ENVELOPE_VERSION, EventFormat, EventId, EventKey, EventType,
-    HopPath, IdScheme, Link, LinkTarget, LogId, Mark, NewCarrier, NewRecord, ProjectName, PublisherName,
-    Relation, Signer, Timestamp, Tlp,
+    Body, Check, CheckSecret, Core, CoreDigest, EventId, EventKey, HopPath, Link, LinkTarget, LogId, Mark,
+    NewCarrier, NewRecord, ProjectName, PublisherName, Relation, Signer, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_795_514_400_000);

@@ -226,8 +226,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::envelope::{Body, EventType, IdScheme};
-    use crate::event::EventFormat;
+    use crate::envelope::Body;
+
     use crate::policy::Tlp;
 
     fn file(rest: &str) -> PeerFile {

@@ -88,7 +88,6 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::SigningKey;
 
     use super::*;
     use crate::envelope::Statement;

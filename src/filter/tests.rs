@@ -1,12 +1,10 @@
 //! Tables of (expression, event, answer), refused filters with their places, and expressions that attack.
 
 use super::*;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core};
 use crate::identity::{HopPath, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;
-use crate::tlp::Tlp;
 
 fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()

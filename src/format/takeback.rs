@@ -92,8 +92,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-    use crate::event::EventFormat;
+    use crate::envelope::Body;
+
     use crate::filter::{Filter, NoLists};
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;

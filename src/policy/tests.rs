@@ -2,8 +2,7 @@
 
 use super::testing::{name, node_names, peer};
 use super::*;
-use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::EventFormat;
+use crate::envelope::Body;
 use crate::identity::{EventId, ProjectName};
 
 fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {

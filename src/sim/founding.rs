@@ -7,10 +7,8 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, Signer};
 use crate::identity::{EventId, PublisherName};
-use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::Ticket;

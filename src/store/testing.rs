@@ -3,15 +3,12 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
 use super::journal::FreshJournal;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, IdScheme, Signer};
 use crate::identity::{CheckSecret, EventId, HopPath, LogId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
-use crate::policy::Tlp;
 use crate::record::{NewCarrier, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use intelmesh::testing::{
     Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind,
     LineConversion, MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,

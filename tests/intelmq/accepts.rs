@@ -16,10 +16,7 @@ use bytes::Bytes;
 use intelmesh::testing::{
     Carried, DeliveryForm, HandOff, Harmonization, IntelmqHandOff, RelationFields, SenderFeed, WrittenEvent,
 };
-use intelmesh::{
-    Body, Core, ENVELOPE_VERSION, EventFormat, EventType, HopPath, IdScheme, Link, LinkTarget, Relation,
-    Signer, Timestamp, Tlp, check_body,
-};
+use intelmesh::{Body, Core, EventType, HopPath, Link, LinkTarget, Relation, Signer, check_body};
 use nasty::Nasty;
 use serde_json::{Value, json};
 use support::Dice;

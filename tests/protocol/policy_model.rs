@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use intelmesh::testing::policy;
-use intelmesh::{
-    Body, Core, EventFormat, EventType, HopPath, IdScheme, Peer, PublisherName, Receive, SealOpener, Share,
-    Timestamp, Tlp,
-};
+use intelmesh::{Body, Core, HopPath, Peer, PublisherName, Receive, SealOpener, Share, Timestamp, Tlp};
 use support::Dice;
 
 const MESHES: u64 = 4_000;

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use coset::TaggedCborSerializable as _;
-use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use uuid::Uuid;
 

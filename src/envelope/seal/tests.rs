@@ -4,8 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::envelope::{ENVELOPE_VERSION, EventType, IdScheme, Signer, UnverifiedEnvelope};
-use crate::event::EventFormat;
+use crate::envelope::{EventType, IdScheme, Signer, UnverifiedEnvelope};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{LINE_BYTES_MAX, LINKS_MAX, RECIPIENTS_MAX, SEALED_BYTES_MAX};
 use crate::link::{Link, LinkTarget, Relation};

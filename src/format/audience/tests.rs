@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::SigningKey;
-
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::format::{DoorDefaults, ParsedSubmission, intake};

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::envelope::{IdScheme, Signer, UnverifiedEnvelope};
+use crate::envelope::{Signer, UnverifiedEnvelope};
 use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;

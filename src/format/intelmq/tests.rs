@@ -6,11 +6,9 @@ use proptest::prelude::*;
 
 use super::adapt::Unfit;
 use super::*;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, Envelope, EventType, IdScheme, Signer};
+use crate::envelope::{Body, Core, Envelope, EventType, Signer};
 use crate::event::EventFormat;
 use crate::identity::{HopPath, PublisherName};
-use crate::policy::Tlp;
-use crate::time::Timestamp;
 
 pub(super) const ID: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 const ANNOTATION: &str = r#","extra.intelmesh.uuid":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","extra.intelmesh.publisher":"cert-at","extra.intelmesh.path":"!cert-at!cert-ee","extra.intelmesh.tlp":"GREEN"}"#;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, Signer};
 use crate::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
-use crate::policy::{Peer, Tlp, TrustList};
+use crate::policy::{Peer, TrustList};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};

@@ -66,7 +66,7 @@ fn seeds_that_found_a_fault_hold_now() {
 fn hunt_with_fresh_seeds_finds_no_violation() {
     let first = seeds(0, 1)[0];
     println!(
-        "seed {first}: INTELMESH_SIM_RUNS=0 INTELMESH_SIM_SEED={first} cargo test --profile ci --all-features --test simulation hunt"
+        "seed {first}: INTELMESH_SIM_RUNS=0 INTELMESH_SIM_SEED={first} cargo test --profile ci --all-features --test protocol hunt"
     );
     if std::env::var("INTELMESH_SIM_RUNS").as_deref() == Ok("0") {
         run(wild(first));
