@@ -98,6 +98,7 @@ impl Peer {
 /// `[share]`: from us to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
+    /// The strictest label that goes to it.
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
@@ -182,6 +183,7 @@ impl TrustList {
         Self { own_seal: Some(key), ..self }
     }
 
+    /// Adds the names that stand for several in `to`.
     pub fn with_groups(self, groups: BTreeMap<PublisherName, Vec<PublisherName>>) -> Self {
         Self { groups, ..self }
     }

@@ -36,6 +36,7 @@ pub enum KeyUse {
 }
 
 impl KeyUse {
+    /// Returns the use as texts name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sign => "sign",
@@ -64,6 +65,7 @@ impl KeyUse {
 /// A key that a statement names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedKey {
+    /// Its purpose.
     pub usage: KeyUse,
     /// The public key.
     pub key: [u8; 32],
@@ -88,6 +90,7 @@ impl StatedKey {
 /// The content of a statement by a publisher's identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
+    /// The node whose keys these are.
     pub publisher: PublisherName,
     /// Rises with each statement, and with time.
     pub serial: u64,
@@ -179,6 +182,7 @@ impl SignedStatement {
         self.signer
     }
 
+    /// Returns the signed statement.
     pub fn statement(&self) -> &Statement {
         &self.statement
     }

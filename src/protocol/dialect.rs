@@ -28,6 +28,7 @@ impl Dialect {
 
 #[cfg(not(feature = "sim"))]
 impl Dialect {
+    /// Returns false: the program speaks its own version.
     pub const fn is_successor(self) -> bool {
         false
     }

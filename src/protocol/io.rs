@@ -33,6 +33,7 @@ pub struct ConsumerId(pub u64);
 pub enum JournalReader {
     /// The sending end of a feed.
     Feed(StreamId),
+    /// A connection of the pipeline.
     Consumer(ConsumerId),
 }
 
@@ -209,6 +210,7 @@ pub struct Read {
     pub lost: u64,
     /// Those of which the index knows the key, up to a bound.
     pub broken: Vec<BrokenEntry>,
+    /// The entries, in order.
     pub entries: Vec<Arc<Entry>>,
 }
 
@@ -282,14 +284,18 @@ pub struct ConsumerRequest {
 }
 
 impl ConsumerRequest {
+    /// Returns the part of the request that decides about entries.
     pub fn terms(&self) -> ConsumerTerms<'_> {
         ConsumerTerms { own: self.own, filter: self.filter.as_deref() }
     }
 }
 
+/// Where a consumer without a position begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPosition {
+    /// With the oldest entry that is held.
     Earliest,
+    /// With the next entry.
     Now,
     /// Begins with this seq itself.
     Seq(u64),
@@ -419,6 +425,7 @@ pub enum Output {
     Event(Event),
 }
 
+/// The answer to a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// It is on disk under its own id.
@@ -429,10 +436,13 @@ pub enum Submitted {
     Conflict,
     /// It came from the mesh, and this node does not know it: `foreign_event`.
     Foreign,
+    /// The disk is full: later.
     DiskFull,
+    /// The node stops: later.
     Stopping,
-    /// The clock is wrong, or the keys are older than what this node published about them.
+    /// The clock is wrong: later.
     ClockOff,
+    /// The keys are older than what this node published about them: later.
     KeysStale,
 }
 

@@ -113,6 +113,7 @@ impl ConsumerView {
 }
 
 impl Node {
+    /// Returns the figures that `status` shows.
     pub fn view(&self) -> NodeView {
         let ground = &self.ground;
         let last = ground.ends.last.seq;

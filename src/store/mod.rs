@@ -24,6 +24,7 @@ pub mod segment;
 pub mod service;
 
 pub use engine::{EngineConfig, StoreError, StoreOpening, StoreProblem};
+#[cfg(any(test, feature = "sim"))]
 pub use error::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]

@@ -10,6 +10,7 @@ macro_rules! codes {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
+        #[allow(missing_docs, reason = "PROTOCOL.md §4.4 and §6 say when each is sent")]
         pub enum $name {
             $($(#[$doc])* $code = $number,)*
         }

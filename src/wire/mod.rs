@@ -181,9 +181,13 @@ pub struct Window {
 /// one verdict and not the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierFrame {
+    /// Its number in the journal of the sender.
     pub seq: u64,
+    /// The running check after it.
     pub check: Check,
+    /// The path that the sender stored, with the sender at its end.
     pub path: HopPath,
+    /// The bytes of the envelope, as they were signed.
     pub envelope: Bytes,
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::shape::start;
 use support::{Node, Redis, wait_until};
 
-use setup::{QUEUE_IN, QUEUE_OUT, door, event, health_of, node_with, number, pair_with, take_in, take_out};
+use setup::{QUEUE_IN, QUEUE_OUT, event, health_of, node_with, number, pair_with, take_in, take_out};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -33,7 +33,7 @@ fn what_a_bot_leaves_in_a_queue_reaches_the_queue_of_a_bot_elsewhere() {
     }
     here.wait_for_length(QUEUE_IN, 0);
     here.wait_for_length(&format!("{QUEUE_IN}-internal"), 0);
-    let (submit, consumer) = (door(&nodes[0], "intelmq-redis"), door(&nodes[1], "pipeline"));
+    let (submit, consumer) = (nodes[0].door("intelmq-redis"), nodes[1].door("pipeline"));
     assert_eq!((&submit["submit"]["accepted"], &submit["submit"]["clients"]), (&500.into(), &1.into()));
     assert_eq!((&consumer["consumer"]["handed"], &consumer["last_error"]), (&500.into(), &Value::Null));
 }
@@ -50,7 +50,7 @@ fn the_same_event_in_the_queue_again_is_one_event() {
     let numbers: Vec<u64> = bot.take(QUEUE_OUT, 3).iter().map(|text| number(text)).collect();
     assert_eq!(numbers, [1, 2, 3]);
     bot.wait_for_length(&format!("{QUEUE_IN}-internal"), 0);
-    let submit = door(&node, "intelmq-redis");
+    let submit = node.door("intelmq-redis");
     assert_eq!((&submit["submit"]["accepted"], &submit["submit"]["duplicates"]), (&3.into(), &2.into()));
 }
 
@@ -91,7 +91,7 @@ fn what_is_no_event_is_set_aside_and_the_next_event_flows() {
     assert_eq!(aside[1]["line"], "no JSON");
     assert!(aside[0]["line_base64"].is_string(), "{}", aside[0]);
     assert!(node.complains("door_rejects"));
-    assert_eq!(door(&node, "intelmq-redis")["submit"]["rejects"], 10);
+    assert_eq!(node.door("intelmq-redis")["submit"]["rejects"], 10);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn password_tls_socket_and_database_are_as_the_url_says() {
 
 /// What a node says of its door from the queue, once it says something.
 fn complaint(node: &Node) -> String {
-    let said = || door(node, "intelmq-redis")["last_error"].as_str().map(str::to_owned);
+    let said = || node.door("intelmq-redis")["last_error"].as_str().map(str::to_owned);
     support::wait_for("the door complains", SOON, said)
 }
 
@@ -199,7 +199,7 @@ fn what_is_wrong_is_shown_with_what_to_do_and_ends_by_itself() {
     bot.say(&["DEL", QUEUE_IN]);
     bot.push(QUEUE_IN, event(1));
     assert_eq!(number(&bot.take(QUEUE_OUT, 1)[0]), 1);
-    wait_until("it is well again", SOON, || door(&node, "intelmq-redis")["last_error"].is_null());
+    wait_until("it is well again", SOON, || node.door("intelmq-redis")["last_error"].is_null());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_queue_that_nobody_reads_stops_the_hand_off_until_it_is_read() {
     let mut bot = redis.client(2);
     (0..200).for_each(|number| bot.push(QUEUE_IN, event(number)));
     bot.wait_for_length(QUEUE_OUT, 20);
-    let held = || door(&node, "pipeline")["consumer"]["held"].as_str().map(str::to_owned);
+    let held = || node.door("pipeline")["consumer"]["held"].as_str().map(str::to_owned);
     let why = support::wait_for("status says why", SOON, held);
     assert_eq!(why, format!("queue \"{QUEUE_OUT}\" holds 20, at most 20"));
     assert!(health_of(&node, "consumer_lagging").contains("pipeline"), "{}", node.status()["health"]);
@@ -237,7 +237,7 @@ fn a_full_redis_holds_the_hand_off_and_loses_nothing() {
     bot.say(&["CONFIG", "SET", "maxmemory", "1"]);
     node.publish(&(0..50).map(event).collect::<Vec<_>>());
     wait_until("it is held", SOON, || {
-        door(&node, "pipeline")["consumer"]["held"].as_str().is_some_and(|why| why.contains("OOM"))
+        node.door("pipeline")["consumer"]["held"].as_str().is_some_and(|why| why.contains("OOM"))
     });
     node.kill9();
     node.start();

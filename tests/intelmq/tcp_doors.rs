@@ -14,8 +14,8 @@ use support::node::free_port;
 use support::{Consumer, wait_for, wait_until};
 
 use bots::{
-    Collector, Output, PATIENCE, QUIET, add, aside, door, frame, must_read, node_with_input,
-    nodes_with_output, own_events, parsed, read_frame, without_annotations,
+    Collector, Output, PATIENCE, QUIET, add, aside, frame, must_read, node_with_input, nodes_with_output,
+    own_events, parsed, read_frame, without_annotations,
 };
 
 #[test]
@@ -34,7 +34,7 @@ fn a_bot_that_sends_again_is_told_ok_and_the_event_is_stored_once() {
     assert_eq!(again.said(), b"");
     let stored: Vec<_> = own_events(&node, events.len()).iter().map(|line| tokens(line)).collect();
     assert_eq!(stored, events.iter().map(|event| tokens(event)).collect::<Vec<_>>());
-    let submit = &door(&node, "intelmq-tcp")["submit"];
+    let submit = &node.door("intelmq-tcp")["submit"];
     assert_eq!((&submit["accepted"], &submit["duplicates"]), (&json!(20), &json!(20)), "{submit}");
     assert_eq!(submit["clients"], 2);
 }
@@ -119,7 +119,7 @@ fn what_is_refused_for_good_is_set_aside_and_the_bot_goes_on() {
     assert!(records[8]["line"].as_str().expect("its beginning").len() <= 256);
     assert!(records.iter().all(|record| record["again"] == "intelmesh aside retry intelmq-tcp"));
     assert!(node.complains("door_rejects"));
-    let submit = door(&node, "intelmq-tcp");
+    let submit = node.door("intelmq-tcp");
     assert_eq!((&submit["submit"]["rejects"], &submit["aside"]["lines"]), (&json!(9), &json!(9)), "{submit}");
     let listed = node.cli(&["aside", "list", "intelmq-tcp"]);
     assert!(listed.lines().count() == 9 && listed.contains("multi_value"), "{listed}");
@@ -174,7 +174,7 @@ fn a_bot_that_goes_inside_a_frame_leaves_nothing_and_one_that_reads_no_answer_is
     for number in 0..count {
         deaf.send(&made(number, 300));
     }
-    let accepted = || door(&node, "intelmq-tcp")["submit"]["accepted"] == json!(count);
+    let accepted = || node.door("intelmq-tcp")["submit"]["accepted"] == json!(count);
     wait_until("all are taken although nobody read an answer", PATIENCE, accepted);
     drop(deaf);
 }
@@ -189,9 +189,9 @@ fn a_bot_killed_inside_an_event_leaves_nothing_aside_in_either_mode() {
         cut.0.write_all(&whole[..whole.len() - 1 - 20 * usize::from(end.is_empty())]).expect("a part");
         drop(cut);
         let said = |door: &Value| door["last_error"].as_str().is_some_and(|error| error.contains("inside"));
-        wait_until("status says so", PATIENCE, || said(&door(&node, "intelmq-tcp")));
+        wait_until("status says so", PATIENCE, || said(&node.door("intelmq-tcp")));
         assert!(aside(node.dir(), "intelmq-tcp").is_empty());
-        let submit = &door(&node, "intelmq-tcp")["submit"];
+        let submit = &node.door("intelmq-tcp")["submit"];
         assert_eq!((&submit["accepted"], &submit["rejects"]), (&json!(0), &json!(0)), "{submit}");
         let mut again = Output::connect(port);
         again.0.write_all(&whole).expect("it sends it again");
@@ -230,7 +230,7 @@ fn a_stranger_to_the_allowed_networks_is_turned_away() {
     let end = bot.0.read(&mut [0; 2]);
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     let turned_away = |door: &Value| door["last_error"].as_str().is_some_and(|error| error.contains("allow"));
-    wait_until("status says so", PATIENCE, || turned_away(&door(&node, "intelmq-tcp")));
+    wait_until("status says so", PATIENCE, || turned_away(&node.door("intelmq-tcp")));
 }
 
 #[test]
@@ -257,8 +257,7 @@ fn nothing_is_lost_or_twice_where_the_node_is_killed_while_a_bot_sends() {
     for round in 1..=4 {
         let enough = json!(round * 15);
         wait_until("some are taken", PATIENCE, || {
-            sender.is_finished()
-                || door(&node, "intelmq-tcp")["submit"]["accepted"].as_u64() >= enough.as_u64()
+            sender.is_finished() || node.door("intelmq-tcp")["submit"]["accepted"].as_u64() >= enough.as_u64()
         });
         node.kill9();
         node.start();
@@ -304,7 +303,7 @@ fn a_receiver_that_is_away_or_answers_otherwise_gets_everything_once_it_says_ok(
     let events: Vec<_> = (0..10).map(|number| made(number, 500)).collect();
     nodes[0].publish(&events);
     let away = || {
-        let door = door(&nodes[1], "pipeline");
+        let door = nodes[1].door("pipeline");
         door["consumer"]["connected"] == false
             && door["last_error"].as_str().is_some_and(|it| it.contains("connect"))
     };
@@ -323,7 +322,7 @@ fn a_receiver_that_is_away_or_answers_otherwise_gets_everything_once_it_says_ok(
         stream.write_all(b"Ok").expect("an answer");
     }
     wait_until("all are acknowledged", PATIENCE, || nodes[1].consumer("pipeline")["position"] == 10);
-    assert_eq!(door(&nodes[1], "pipeline")["consumer"]["handed"], 10);
+    assert_eq!(nodes[1].door("pipeline")["consumer"]["handed"], 10);
 }
 
 #[test]
@@ -333,7 +332,7 @@ fn a_collector_that_is_busy_with_another_sender_gets_each_event_once() {
     let mut served = collector.accept();
     let nodes = nodes_with_output(collector.port, "");
     nodes[0].publish(&[made(1, 500)]);
-    let held = || door(&nodes[1], "pipeline")["consumer"]["held"].as_str().map(str::to_owned);
+    let held = || nodes[1].door("pipeline")["consumer"]["held"].as_str().map(str::to_owned);
     let why = wait_for("status says that it is held", PATIENCE, held);
     assert!(why.contains("does another sender hold"), "{why}");
     assert!(nodes[1].complains("consumer_lagging"));

@@ -13,16 +13,6 @@ use support::{Consumer, Node, Redis, Submitter, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn append(node: &mut Node, text: &str) {
-    node.edit("intelmesh.toml", |held| held + text);
-}
-
-fn door(node: &Node, name: &str) -> Value {
-    let status = node.status();
-    let doors = status["doors"].as_array().cloned().unwrap_or_default();
-    doors.into_iter().find(|door| door["name"] == name).unwrap_or_default()
-}
-
 fn published_label(node: &Node, submitter: &mut Submitter, number: usize) -> Value {
     let answer = submitter.ask(&made(number, 300));
     let id = answer["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
@@ -41,7 +31,7 @@ fn labels_and_doors_change_while_the_node_runs() {
     node.configure("", "default_tlp", "\"CLEAR\"");
     let url = redis.url(0);
     let out = "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nqueue = \"out\"\nown = true\nfrom = \"earliest\"\n";
-    append(&mut node, &format!("{out}url = \"{url}\"\n"));
+    node.add_door(&format!("{out}url = \"{url}\"\n"));
     let said = node.cli(&["reload"]);
     assert_eq!(said, "in force now: default_tlp, door pipe\n");
     assert_eq!(published_label(&node, &mut submitter, 2), "CLEAR");
@@ -58,7 +48,7 @@ fn labels_and_doors_change_while_the_node_runs() {
     // Its door is taken out: the position stays until it is removed.
     node.edit("intelmesh.toml", |text| text[..text.find("[[consumer]]").unwrap()].to_owned());
     assert_eq!(node.cli(&["reload"]), "in force now: door pipe\n");
-    assert_eq!(door(&node, "pipe"), Value::Null);
+    assert_eq!(node.door("pipe"), Value::Null);
     node.cli(&["consumer", "remove", "pipe"]);
     wait_until("it is gone", SOON, || node.consumer("pipe") == Value::Null);
     assert_eq!(node.cli(&["reload"]), "nothing has changed\n");
@@ -72,10 +62,10 @@ fn a_door_waits_for_its_port_after_a_reload() {
     node.start();
     let port = free_port();
     let held = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    append(&mut node, &format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"));
+    node.add_door(&format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"));
     node.cli(&["reload"]);
     wait_until("status names it", SOON, || node.complains("door_down"));
-    assert!(door(&node, "intelmq-tcp")["down"]["what"].as_str().unwrap().contains("cannot listen on"));
+    assert!(node.door("intelmq-tcp")["down"]["what"].as_str().unwrap().contains("cannot listen on"));
     drop(held);
     wait_until("the port is free", SOON, || !node.complains("door_down"));
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -93,12 +83,9 @@ fn a_list_of_a_doors_filter_acts_when_its_file_changes() {
     let list = node.dir().join("lists/asns.txt");
     fs::write(&list, "64496\n").unwrap();
     let (url, filter) = (redis.url(0), "'asn_in(event, \"asns.txt\")'");
-    append(
-        &mut node,
-        &format!(
-            "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nqueue = \"out\"\nown = true\nurl = \"{url}\"\nfilter = {filter}\n"
-        ),
-    );
+    node.add_door(&format!(
+        "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nqueue = \"out\"\nown = true\nurl = \"{url}\"\nfilter = {filter}\n"
+    ));
     node.start();
     let event = |asn: u32| format!("{{\"source.asn\":{asn},\"source.ip\":\"192.0.2.1\"}}");
     let mut bot = redis.client(0);
@@ -130,10 +117,9 @@ fn door_that_could_not_open_is_tried_again() {
     let in_the_way = node.dir().join("aside/late.jsonl");
     fs::create_dir_all(&in_the_way).unwrap();
     let port = free_port();
-    append(
-        &mut node,
-        &format!("[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"),
-    );
+    node.add_door(&format!(
+        "[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"
+    ));
     for _ in 0..2 {
         let said = node.say(&["reload"], "");
         assert_eq!(said.code, 2, "{said:?}");
@@ -156,17 +142,14 @@ fn door_that_is_opened_anew_goes_on_where_it_was() {
     let mut node = Node::init("cert-at");
     let url = redis.url(0);
     let label = |nth: usize| if nth.is_multiple_of(2) { "AMBER" } else { "GREEN" };
-    append(
-        &mut node,
-        &format!(
-            "[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\ntlp = \"{}\"\n",
-            label(1)
-        ),
-    );
+    node.add_door(&format!(
+        "[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\ntlp = \"{}\"\n",
+        label(1)
+    ));
     node.start();
     let mut bot = redis.client(0);
     bot.push("in", "no JSON");
-    wait_until("it is set aside", SOON, || door(&node, "intelmq-redis")["aside"]["lines"] == 1);
+    wait_until("it is set aside", SOON, || node.door("intelmq-redis")["aside"]["lines"] == 1);
     for nth in 0..10 {
         (0..100).for_each(|number| bot.push("in", made(100 * nth + number, 300)));
         node.edit("intelmesh.toml", |text| {
@@ -175,7 +158,7 @@ fn door_that_is_opened_anew_goes_on_where_it_was() {
         assert_eq!(node.cli(&["reload"]), "in force now: door intelmq-redis\n");
     }
     bot.push("in", "no JSON again");
-    let counted = |node: &Node| door(node, "intelmq-redis");
+    let counted = |node: &Node| node.door("intelmq-redis");
     wait_until("all is taken", SOON, || counted(&node)["submit"]["accepted"] == 1_000);
     wait_until("it is set aside", SOON, || counted(&node)["aside"]["lines"] == 2);
     let door = counted(&node);
@@ -190,10 +173,9 @@ fn door_that_is_opened_anew_goes_on_where_it_was() {
 fn port_of_a_door_stays_open_over_a_reload() {
     let mut node = Node::init("cert-at");
     let port = free_port();
-    append(
-        &mut node,
-        &format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\ntlp = \"GREEN\"\n"),
-    );
+    node.add_door(&format!(
+        "[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\ntlp = \"GREEN\"\n"
+    ));
     node.start();
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -227,14 +209,13 @@ fn slow_files_of_a_door_hold_up_nothing_else() {
     fs::create_dir_all(slow.parent().unwrap()).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
     let port = free_port();
-    append(
-        &mut node,
-        &format!("[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"),
-    );
+    node.add_door(&format!(
+        "[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"
+    ));
     let mut asking = std::os::unix::net::UnixStream::connect(node.dir().join("run/ctl.sock")).unwrap();
     asking.write_all(b"\"reload\"\n").unwrap();
     node.publish(&[made(1, 300)]);
-    assert_eq!(door(&node, "late"), Value::Null);
+    assert_eq!(node.door("late"), Value::Null);
     // Its other end lets go: it can be read now, and is no file of lines.
     drop(fs::File::options().write(true).open(&slow).unwrap());
     let mut answer = String::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use support::shape::start;
 use support::{Dice, Node, Redis, RedisClient, Stopwatch, pace, wait_until};
 
-use super::setup::{QUEUE_IN, QUEUE_OUT, door, event, number, pair_with, take_in, take_out};
+use super::setup::{QUEUE_IN, QUEUE_OUT, event, number, pair_with, take_in, take_out};
 
 /// How often each node is killed: `INTELMESH_KILLS`, else this.
 const KILLS: u64 = 12;
@@ -107,5 +107,5 @@ fn a_redis_that_hangs_while_the_node_is_killed_gets_nothing_twice() {
     wait_until("all is handed off", AT_REST, || node.consumer("pipeline")["lag_events"] == 0);
     let numbers: Vec<u64> = bot.elements(QUEUE_OUT).iter().map(|text| number(text)).collect();
     assert_eq!(numbers, (0..published).collect::<Vec<_>>(), "each once, in their order");
-    assert!(door(&node, "pipeline")["consumer"]["connected"].as_bool().unwrap());
+    assert!(node.door("pipeline")["consumer"]["connected"].as_bool().unwrap());
 }

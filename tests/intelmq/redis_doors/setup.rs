@@ -52,13 +52,6 @@ pub fn number(text: &str) -> u64 {
     event["extra.number"].as_u64().unwrap_or_else(|| panic!("{text}"))
 }
 
-/// What `status` says of one door of `intelmesh.toml`.
-pub fn door(node: &Node, name: &str) -> Value {
-    let status = node.status();
-    let doors = status["doors"].as_array().cloned().unwrap_or_default();
-    doors.into_iter().find(|door| door["name"] == name).unwrap_or_else(|| panic!("{}", status["doors"]))
-}
-
 /// What `health` says under this code; empty where it does not.
 pub fn health_of(node: &Node, code: &str) -> String {
     let status = node.status();

@@ -9,8 +9,7 @@ use support::node::free_port;
 use support::{Node, wait_until};
 
 use super::bots::{
-    Collector, PATIENCE, QUIET, aside, door, must_read, nodes_with_output, parsed, read_frame,
-    without_annotations,
+    Collector, PATIENCE, QUIET, aside, must_read, nodes_with_output, parsed, read_frame, without_annotations,
 };
 
 #[test]
@@ -102,7 +101,7 @@ fn two_retries_at_once_are_one() {
         assert_eq!(number(&must_read(&mut stream)), 0);
         let second = nodes[1].say(&["aside", "retry", "pipeline"], "");
         assert!(second.code != 0 && second.stderr.contains("retry of this door is running"), "{second:?}");
-        assert_eq!(door(&nodes[1], "pipeline")["aside"]["lines"], 2, "what is being tried is counted");
+        assert_eq!(nodes[1].door("pipeline")["aside"]["lines"], 2, "what is being tried is counted");
         assert_eq!(nodes[1].cli(&["aside", "list", "pipeline"]).lines().count(), 2, "and listed");
         stream.write_all(b"Ok").expect("an answer");
         assert_eq!(number(&must_read(&mut stream)), 1);
@@ -120,10 +119,10 @@ fn a_retry_that_found_nobody_is_said_again_and_hands_over_once() {
     let (nodes, stream) = with_set_aside(&collector, 1);
     let port = collector.port;
     drop((stream, collector));
-    wait_until("nobody is there", PATIENCE, || door(&nodes[1], "pipeline")["consumer"]["connected"] == false);
+    wait_until("nobody is there", PATIENCE, || nodes[1].door("pipeline")["consumer"]["connected"] == false);
     let said = nodes[1].say(&["aside", "retry", "pipeline"], "");
     assert!(said.code != 0 && said.stderr.contains("is the other side there"), "{said:?}");
-    assert_eq!(door(&nodes[1], "pipeline")["aside"]["lines"], 1);
+    assert_eq!(nodes[1].door("pipeline")["aside"]["lines"], 1);
 
     let collector = Collector::listen_at(port);
     let mut stream = collector.accept();
@@ -158,7 +157,7 @@ fn a_retry_that_is_killed_goes_on_where_it_was() {
     });
     nodes[1].kill9();
     nodes[1].start();
-    assert_eq!(door(&nodes[1], "pipeline")["aside"]["lines"], 2);
+    assert_eq!(nodes[1].door("pipeline")["aside"]["lines"], 2);
     let mut stream = collector.accept();
     std::thread::scope(|scope| {
         let retried = scope.spawn(|| nodes[1].say(&["aside", "retry", "pipeline"], ""));
@@ -188,6 +187,6 @@ fn an_event_that_expires_while_its_receiver_is_away_is_not_handed_over() {
     assert_eq!(without_annotations(&must_read(&mut stream)), parsed(&made(2, 500)));
     stream.write_all(b"Ok").expect("an answer");
     wait_until("the position is behind both", PATIENCE, || nodes[1].consumer("pipeline")["position"] == 2);
-    let consumer = &door(&nodes[1], "pipeline")["consumer"];
+    let consumer = &nodes[1].door("pipeline")["consumer"];
     assert_eq!((&consumer["handed"], &consumer["expired"]), (&json!(1), &json!(1)), "{consumer}");
 }

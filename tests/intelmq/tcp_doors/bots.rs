@@ -125,12 +125,6 @@ pub fn nodes_with_output(port: u16, more: &str) -> Vec<Node> {
     nodes
 }
 
-pub fn door(node: &Node, name: &str) -> Value {
-    let status = node.status();
-    let doors = status["doors"].as_array().cloned().unwrap_or_default();
-    doors.into_iter().find(|door| door["name"] == name).unwrap_or_else(|| panic!("no door {name}: {status}"))
-}
-
 pub fn own_events(node: &Node, count: usize) -> Vec<String> {
     let mut consumer = Consumer::open(node, &json!({"from": "earliest", "own": true, "form": "plain"}));
     let lines = consumer.take(count).into_iter().map(|event| event.line).collect();

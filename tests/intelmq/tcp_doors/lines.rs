@@ -9,7 +9,7 @@ use serde_json::json;
 use support::events::made;
 use support::wait_until;
 
-use super::bots::{Output, PATIENCE, aside, door, node_with_input, own_events};
+use super::bots::{Output, PATIENCE, aside, node_with_input, own_events};
 
 /// Sends all lines at once, reads nothing, and closes.
 fn pour(port: u16, lines: std::ops::Range<usize>, size: usize) {
@@ -27,7 +27,7 @@ fn a_sender_that_reads_no_answers_loses_nothing() {
             pour(port, round * 5_000..(round + 1) * 5_000, 300);
         }
         wait_until("all are taken", PATIENCE, || {
-            door(&node, "intelmq-tcp")["submit"]["accepted"] == json!(20_000)
+            node.door("intelmq-tcp")["submit"]["accepted"] == json!(20_000)
         });
     }
 }
@@ -48,7 +48,7 @@ fn lines_on_their_way_are_kept_when_the_node_stops() {
     let count = 300;
     pour(port, 0..count, 100);
     wait_until("the door has begun to take them", PATIENCE, || {
-        door(&node, "intelmq-tcp")["submit"]["accepted"].as_u64().is_some_and(|taken| taken > 0)
+        node.door("intelmq-tcp")["submit"]["accepted"].as_u64().is_some_and(|taken| taken > 0)
     });
     node.stop();
     node.start();

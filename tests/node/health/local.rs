@@ -16,17 +16,13 @@ fn lines(count: usize, bytes: usize) -> Vec<String> {
     (0..count).map(|number| made(number, bytes)).collect()
 }
 
-fn append(node: &mut Node, text: &str) {
-    node.edit("intelmesh.toml", |held| held + text);
-}
-
 /// Redis is not there, and then asks for a password: nothing of the organisation's enters the mesh meanwhile.
 #[test]
 fn a_door_that_does_not_reach_its_queue_is_down_until_it_does() {
     let mut redis = Redis::new();
     let mut node = node("cert-at");
     let url = redis.url(0);
-    append(&mut node, &format!("[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\n"));
+    node.add_door(&format!("[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\n"));
     node.start();
     let entry = named(&node, "door_down", "door intelmq-redis has not reached");
     assert_eq!(entry["door"], "intelmq-redis");
@@ -46,12 +42,9 @@ fn a_queue_that_takes_nothing_is_down_with_its_own_words() {
     redis.client(0).say(&["REPLICAOF", "127.0.0.1", "1"]);
     let mut node = node("cert-at");
     let url = redis.url(0);
-    append(
-        &mut node,
-        &format!(
-            "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"out\"\nown = true\n"
-        ),
-    );
+    node.add_door(&format!(
+        "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"out\"\nown = true\n"
+    ));
     node.start();
     node.publish(&lines(1, 300));
     let entry = named(&node, "door_down", "READONLY");
@@ -68,7 +61,7 @@ fn what_a_door_set_aside_is_told_until_it_was_retried_or_seen() {
     let redis = Redis::start();
     let mut node = node("cert-at");
     let url = redis.url(0);
-    append(&mut node, &format!("[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\n"));
+    node.add_door(&format!("[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\n"));
     node.start();
     redis.client(0).push("in", "no JSON");
     named(&node, "door_rejects", "door intelmq-redis could not pass on 1 event");
