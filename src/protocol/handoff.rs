@@ -489,6 +489,7 @@ impl ConsumerHandoff {
 }
 
 /// The terms of `request` for `entry`.
+#[cfg_attr(not(feature = "sim"), expect(unused_variables, reason = "asked only without the rule"))]
 fn terms<'a>(request: &'a ConsumerRequest, entry: &Entry, context: &CoreContext) -> ConsumerTerms<'a> {
     let terms = request.terms();
     without!(context, OwnByPublisher => {

@@ -312,6 +312,7 @@ impl FeedReceiver {
 }
 
 /// The seq from which the feed is read again, because a change of trust cured something.
+#[cfg_attr(not(feature = "sim"), expect(unused_variables, reason = "asked only without the rule"))]
 fn cured(state: &FeedState, wishes: &SubscribeOptions, context: &CoreContext) -> Option<u64> {
     without!(context, CureLevel => if !wishes.cure_noticed {
         return None;
