@@ -251,7 +251,7 @@ impl Network {
                     nodes[node].handle(TransportInput::FeedOpened { peer, stream, role }, now);
                 }
             }
-            TransportOutput::Send { stream, frame } => {
+            TransportOutput::Send { stream, frame, bytes } => {
                 let mut out = Vec::new();
                 encode_frame(&frame, &mut out);
                 let Some((buffer, decoder)) = self.under_way.get_mut(&(stream, there)) else { return Ok(()) };
@@ -261,7 +261,7 @@ impl Network {
                 while let Some(frame) = decoder.decode(buffer)? {
                     frames.push(frame);
                 }
-                nodes[at].handle(TransportInput::Sent { stream, bytes: out.len() }, now);
+                nodes[at].handle(TransportInput::Sent { stream, bytes }, now);
                 if !frames.is_empty() {
                     nodes[there].handle(TransportInput::Frames { stream, frames }, now);
                 }

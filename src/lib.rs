@@ -50,19 +50,20 @@
 
 // With `sim`, what tests alone reach is public: it needs no documentation.
 #![cfg_attr(feature = "sim", allow(missing_docs))]
+// The core alone does not use what only adapters need: the whole node shows what nobody uses.
+#![cfg_attr(not(feature = "node"), allow(dead_code, unused_imports))]
 
 mod cbor;
 mod envelope;
 mod event;
 mod filter;
 mod identity;
-// One table of all bounds: the core alone uses those of the protocol.
-#[cfg_attr(not(feature = "node"), expect(dead_code, reason = "bounds of adapters"))]
 mod limits;
 mod link;
 mod policy;
 mod protocol;
 mod record;
+mod status;
 #[cfg(any(feature = "node", feature = "sim"))]
 mod store;
 mod time;
@@ -101,8 +102,6 @@ mod metrics;
 mod ownership;
 #[cfg(feature = "node")]
 mod resolving;
-#[cfg(feature = "node")]
-mod status;
 #[cfg(feature = "node")]
 mod terminal;
 #[cfg(feature = "node")]

@@ -49,6 +49,7 @@ pub enum IdScheme {
 }
 
 impl IdScheme {
+    /// Returns its word in `ids`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Random => "random",

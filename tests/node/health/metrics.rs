@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use intelmesh::status::HealthCode;
+use intelmesh::testing::HealthCode;
 use support::events::made;
 use support::{Node, free_port, wait_until};
 

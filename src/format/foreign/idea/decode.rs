@@ -93,8 +93,8 @@ fn check_keys(message: &MessagePart<'_>) -> Result<(), SubmitError> {
     }
 }
 
-/// Returns the time of detection.
-fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<UtcMoment, SubmitError> {
+/// Reads the times, of which that of detection is required.
+fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<(), SubmitError> {
     let time = |key: &str| match message.text(key)? {
         None => Ok(None),
         Some(text) => match UtcMoment::parse(text, ZoneRule::Required) {
@@ -112,7 +112,7 @@ fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<UtcMome
             flat.keep(name, moment.intelmq());
         }
     }
-    Ok(detected)
+    Ok(())
 }
 
 fn read_texts(
