@@ -11,12 +11,13 @@ use super::colour;
 use super::failure::CommandFailure;
 use crate::terminal::{Lines, shown, wrapped};
 
-/// Returns columns and rows of stdout, if it is a terminal that knows its size.
+/// Returns columns and rows of stdout, if it is a terminal that knows its columns. One that does not know its rows has
+/// none: `usize::MAX`.
 pub fn terminal_size() -> Option<(usize, usize)> {
     let size =
         io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
-    Some((usize::from(size.ws_col), usize::from(size.ws_row)))
-        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
+    let rows = if size.ws_row == 0 { usize::MAX } else { usize::from(size.ws_row) };
+    Some((usize::from(size.ws_col), rows)).filter(|(columns, _)| *columns > 0)
 }
 
 /// Buffered stdout.

@@ -54,6 +54,7 @@ enum TailStart<'a> {
 #[derive(Deserialize)]
 struct NumberedLine {
     seq: u64,
+    #[serde(default)]
     payload: PartOf,
 }
 

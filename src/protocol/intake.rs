@@ -169,7 +169,7 @@ impl Trusted {
         (self.unseen.decoded.envelope.clone(), self.keys.clone())
     }
 
-    /// `result` is that of the workers. The signer is judged after the signature: see [`judge::check_signer`].
+    /// `result` is that of the workers. The signer is judged after the signature: see `judge::check_signer`.
     pub fn verified(
         self,
         result: Result<VerifiedEnvelope, Rejection>,
