@@ -164,6 +164,8 @@ fn status_is_broken_between_words_on_a_narrow_terminal() {
     let line = format!("stty cols 60; {} status", env!("CARGO_BIN_EXE_intelmesh"));
     let mut command = Command::new("script");
     command.args(["-qefc", &line, "/dev/null"]).current_dir(part.shell.path()).stdin(Stdio::null());
+    // Colours are tested beside their own code.
+    command.env("NO_COLOR", "1");
     let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
     node.join().unwrap();
     let begin =
