@@ -22,9 +22,6 @@ use crate::format::foreign::BodyFormat;
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
 const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// After a reason the node closes the connection within this.
-const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
-
 /// The first line on `out.sock` (CONTRACT.md §3).
 #[derive(Serialize)]
 struct TailOpening<'a> {
@@ -54,44 +51,46 @@ enum TailStart<'a> {
 #[derive(Deserialize)]
 struct NumberedLine {
     seq: u64,
-    #[serde(default)]
-    payload: PartOf,
+    meta: NumberedMeta,
 }
 
-/// An event may be one of several that came in one message.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PartOf {
-    #[serde(rename = "extra.intelmesh.part")]
-    part: Option<serde_json::Value>,
+/// An event may be one of several that came in one message: the node says so, and a payload may say anything.
+#[derive(Deserialize)]
+struct NumberedMeta {
+    part: Option<String>,
 }
 
-impl PartOf {
+impl NumberedMeta {
     /// Returns true unless other lines of the same seq follow.
     fn is_last(&self) -> bool {
-        let part = self.part.as_ref().and_then(serde_json::Value::as_str);
-        part.and_then(|part| part.split_once('/')).is_none_or(|(at, count)| at == count)
+        let part = self.part.as_deref().and_then(|part| part.split_once('/'));
+        part.is_none_or(|(at, count)| at == count)
     }
 }
 
-/// The one line that `out.sock` answers to a bad request.
+/// A line that is not an event: the reason for which the connection ends, or a notice.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TailRefused {
-    error: String,
-    code: String,
-    #[serde(default, rename = "retry")]
-    _retry: bool,
+#[serde(untagged)]
+enum TailTold {
+    Refused { error: String, code: String },
+    Noticed { notice: String },
 }
 
-/// The line before all others if the node does not use `--from`, or one in the place of an event that has no form in the
-/// format that was asked for.
-#[derive(Deserialize)]
-struct Noticed {
-    notice: String,
-    code: String,
-    seq: Option<u64>,
-    id: Option<String>,
+impl TailTold {
+    /// Reads a line; `None` for an event. A blank is before each line that is not one, since a payload may have any
+    /// keys (CONTRACT.md §3.4).
+    fn read(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line.strip_prefix(b" ")?).ok()
+    }
+
+    fn refusal(line: &[u8]) -> Result<(), CommandFailure> {
+        match Self::read(line) {
+            Some(Self::Refused { error, code }) => {
+                Err(CommandFailure::could_not(format!("{error} ({code})")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
@@ -123,8 +122,7 @@ pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure
     }
     let has_seq = matches!(args.form, None | Some(OutputForm::Iep04));
     let named = args.consumer.is_some();
-    let is_plain = args.form == Some(OutputForm::Plain);
-    TailReading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
+    TailReading { stream, named, has_seq, printed: 0, ack: None }.run(args, &stopped)
 }
 
 struct TailReading {
@@ -132,8 +130,6 @@ struct TailReading {
     named: bool,
     /// Lines say their seq, and are acknowledged by it; else by their number.
     has_seq: bool,
-    /// Lines are payloads, which may hold any keys.
-    is_plain: bool,
     printed: u64,
     /// The value that acknowledges the lines that were printed since the last ack.
     ack: Option<String>,
@@ -170,7 +166,6 @@ impl TailReading {
         answer: &mut CommandAnswer,
     ) -> Result<TailEnd, CommandFailure> {
         let mut line = Vec::new();
-        let mut may_notice = (self.named && args.from.is_some()) || args.format.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
@@ -180,15 +175,11 @@ impl TailReading {
                 }
                 Err(error) => return Err(broken(&error)),
             }
-            // Only the first line can be about `--from`; one about a body that cannot be converted comes at any time.
-            let converts = args.format.is_some();
-            if std::mem::replace(&mut may_notice, converts)
-                && let Some(notice) = noticed(&line)
-            {
+            if let Some(TailTold::Noticed { notice }) = TailTold::read(&line) {
                 talk(notice);
                 continue;
             }
-            self.end_if_refused(&line, reader)?;
+            TailTold::refusal(&line)?;
             match args.pretty {
                 true => answer.row(&pretty::line(&line))?,
                 false => answer.json_text(&line)?,
@@ -211,20 +202,6 @@ impl TailReading {
         }
     }
 
-    /// Fails with the reason that the node gives before it closes. Without meta an event may look the same: the reason
-    /// is the last line.
-    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), CommandFailure> {
-        let Err(reason) = refused(line) else { return Ok(()) };
-        if !self.is_plain {
-            return Err(reason);
-        }
-        let idle = self.stream.read_timeout().map_err(|error| broken(&error))?;
-        self.stream.set_read_timeout(Some(LAST_LINE_WITHIN)).map_err(|error| broken(&error))?;
-        let is_last = matches!(reader.fill_buf(), Ok(rest) if rest.is_empty());
-        self.stream.set_read_timeout(idle).map_err(|error| broken(&error))?;
-        if is_last { Err(reason) } else { Ok(()) }
-    }
-
     fn note_ack(&mut self, line: &[u8]) -> Result<(), CommandFailure> {
         if !self.named {
             return Ok(());
@@ -234,7 +211,7 @@ impl TailReading {
                 CommandFailure::could_not(format!("out.sock: a line without seq: {error}"))
             })?;
             // The seq counts as printed when all of its lines are.
-            let seq = numbered.seq - u64::from(!numbered.payload.is_last() && numbered.seq > 0);
+            let seq = numbered.seq - u64::from(!numbered.meta.is_last() && numbered.seq > 0);
             format!("{{\"ack\":{seq}}}\n")
         } else {
             format!("{{\"ack_lines\":{}}}\n", self.printed)
@@ -260,7 +237,7 @@ impl TailReading {
         while read_line(&mut reader, &mut line)
             .map_err(|_| CommandFailure::could_not("the node did not confirm the last acks"))?
         {
-            self.end_if_refused(&line, &mut reader)?;
+            TailTold::refusal(&line)?;
         }
         Ok(())
     }
@@ -284,18 +261,35 @@ fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Resu
     }
 }
 
-fn noticed(line: &[u8]) -> Option<String> {
-    let Noticed { notice, code, seq, id } = serde_json::from_slice(line).ok()?;
-    (code == "from_ignored" || (seq.is_some() && id.is_some())).then_some(notice)
-}
-
-fn refused(line: &[u8]) -> Result<(), CommandFailure> {
-    match serde_json::from_slice::<TailRefused>(line) {
-        Ok(TailRefused { error, code, .. }) => Err(CommandFailure::could_not(format!("{error} ({code})"))),
-        Err(_) => Ok(()),
-    }
-}
-
 fn broken(error: &io::Error) -> CommandFailure {
     CommandFailure::could_not(format!("out.sock: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A publisher's payload said that another line of its seq follows, and nothing was acknowledged any more.
+    #[test]
+    fn parts_are_the_nodes_and_not_the_payloads() {
+        let (stream, _node) = UnixStream::pair().unwrap();
+        let mut reading = TailReading { stream, named: true, has_seq: true, printed: 0, ack: None };
+        for (line, ack) in [
+            (r#"{"seq":7,"meta":{"part":"1/3"},"payload":{}}"#, 6),
+            (r#"{"seq":7,"meta":{"part":"3/3"},"payload":{}}"#, 7),
+            (r#"{"seq":8,"meta":{},"payload":{"extra.intelmesh.part":"1/3"}}"#, 8),
+        ] {
+            reading.note_ack(line.as_bytes()).unwrap();
+            assert_eq!(reading.ack, Some(format!("{{\"ack\":{ack}}}\n")), "{line}");
+        }
+    }
+
+    #[test]
+    fn refusals_and_notices_begin_with_a_blank() {
+        for text in [r#"{"notice":"x","code":"from_ignored"}"#, r#"{"error":"x","code":"busy"}"#] {
+            assert!(TailTold::read(text.as_bytes()).is_none(), "a payload");
+            assert!(TailTold::read(format!(" {text}\n").as_bytes()).is_some());
+        }
+        assert!(TailTold::refusal(b" {\"error\":\"x\",\"code\":\"busy\",\"retry\":true}\n").is_err());
+    }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request};
+use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request, told};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;
@@ -127,12 +127,9 @@ impl Out {
 
     /// Sends the reason for which the connection ends, if possible.
     async fn refuse(&mut self, refused: &RequestRefused) {
-        if !self.inside_line
-            && let Ok(mut line) = serde_json::to_vec(refused)
-        {
-            line.push(b'\n');
+        if !self.inside_line {
             // A client that is gone needs no reason.
-            let _ = self.write(&line).await;
+            let _ = self.write(&told(refused)).await;
         }
     }
 }
@@ -276,6 +273,9 @@ impl ConsumerConnection {
         for (at, (entry, outgoing)) in entries.iter().zip(&outgoing).enumerate() {
             let lines = self.hand_off.write_lines(&carried(entry, outgoing), &mut unwritten.bytes);
             let lines = lines.unwrap_or_else(|fault| {
+                if let Some(name) = &self.name {
+                    self.opening.note_unconverted(name.as_str(), entry, &fault);
+                }
                 unwritten.bytes.extend_from_slice(&not_converted(entry, &fault));
                 0
             });

@@ -110,9 +110,10 @@ impl SpoolDoor {
 
     /// Passes on to status which files are in `errors` or stay where they are.
     fn note(&self, claims: &Claims) {
-        match claims.trouble() {
-            Some(what) => self.door.counters.works_but(self.shown(&what)),
-            None => self.door.counters.well(),
+        match (&claims.stays, claims.shown_skipped()) {
+            (Some(what), _) => self.door.counters.unreachable(self.shown(what)),
+            (None, Some(what)) => self.door.counters.works_but(self.shown(&what)),
+            (None, None) => self.door.counters.well(),
         }
         for why in &claims.unreadable {
             let at = self.door.submitter.now().wall;

@@ -47,15 +47,14 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Returns what the operator should see to, although the door works.
-    pub fn trouble(&self) -> Option<String> {
-        let skipped = (self.skipped > 0).then(|| {
+    /// Returns how many names were skipped, and why, if any were.
+    pub fn shown_skipped(&self) -> Option<String> {
+        let count = self.skipped;
+        (count > 0).then(|| {
             format!(
-                "{} names in incoming are left there: expected files with names in UTF-8 that do not begin with \".\"",
-                self.skipped
+                "{count} names in incoming are left there: expected files with names in UTF-8 without \".\" in front"
             )
-        });
-        self.stays.clone().or(skipped)
+        })
     }
 }
 
@@ -83,7 +82,7 @@ impl SpoolFiles {
         let mut claims = Claims::default();
         if left_over {
             let temp = self.spool.place("temp");
-            for name in names_in(&temp, |_| Ok(true))?.0 {
+            for name in names_in(&temp, |_| true)?.0 {
                 let Some(own) = name.strip_prefix(&self.claim) else { continue };
                 claims.has_more = claims.files.len() >= CLAIMS_MAX;
                 if claims.has_more {
@@ -178,20 +177,22 @@ fn numbered(name: &str, number: u32) -> String {
 }
 
 /// Returns true for a file that may be a message.
-fn is_message(entry: &DirEntry) -> io::Result<bool> {
-    Ok(entry.file_type()?.is_file() && !entry.file_name().as_encoded_bytes().starts_with(b"."))
+fn is_message(entry: &DirEntry) -> bool {
+    let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+    is_file && !entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 /// Returns the names of `wanted` entries, sorted, since they begin with the time in Warden's filer; and the number of the
 /// others, without directories.
-fn names_in(dir: &Path, wanted: impl Fn(&DirEntry) -> io::Result<bool>) -> io::Result<(Vec<String>, usize)> {
+fn names_in(dir: &Path, wanted: impl Fn(&DirEntry) -> bool) -> io::Result<(Vec<String>, usize)> {
     let (mut names, mut skipped) = (Vec::new(), 0);
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         // A name that is not UTF-8 would not come back from `errors` as it was.
         match entry.file_name().into_string() {
-            Ok(name) if wanted(&entry)? => names.push(name),
-            _ if entry.file_type()?.is_dir() => {}
+            Ok(name) if wanted(&entry) => names.push(name),
+            // A file that is gone by now has no type.
+            _ if entry.file_type().map_or(true, |kind| kind.is_dir()) => {}
             _ => skipped += 1,
         }
     }
