@@ -22,6 +22,9 @@ use crate::format::foreign::BodyFormat;
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
 const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// After a reason the node closes the connection within this.
+const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
+
 /// The first line on `out.sock` (CONTRACT.md §3).
 #[derive(Serialize)]
 struct TailOpening<'a> {
@@ -51,11 +54,12 @@ enum TailStart<'a> {
 #[derive(Deserialize)]
 struct NumberedLine {
     seq: u64,
+    #[serde(default)]
     meta: NumberedMeta,
 }
 
 /// An event may be one of several that came in one message: the node says so, and a payload may say anything.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct NumberedMeta {
     part: Option<String>,
 }
@@ -77,19 +81,11 @@ enum TailTold {
 }
 
 impl TailTold {
-    /// Reads a line; `None` for an event. A blank is before each line that is not one, since a payload may have any
-    /// keys (CONTRACT.md §3.4).
-    fn read(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line.strip_prefix(b" ")?).ok()
-    }
-
-    fn refusal(line: &[u8]) -> Result<(), CommandFailure> {
-        match Self::read(line) {
-            Some(Self::Refused { error, code }) => {
-                Err(CommandFailure::could_not(format!("{error} ({code})")))
-            }
-            _ => Ok(()),
-        }
+    /// Reads a line; `None` for an event. The node begins each line that is not one with a blank (CONTRACT.md §3.4).
+    /// Payloads may have any keys, and lines with meta or a seq are told apart without it.
+    fn read(line: &[u8], is_plain: bool) -> Option<Self> {
+        let told = line.strip_prefix(b" ").or((!is_plain).then_some(line))?;
+        serde_json::from_slice(told).ok()
     }
 }
 
@@ -122,7 +118,8 @@ pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure
     }
     let has_seq = matches!(args.form, None | Some(OutputForm::Iep04));
     let named = args.consumer.is_some();
-    TailReading { stream, named, has_seq, printed: 0, ack: None }.run(args, &stopped)
+    let is_plain = args.form == Some(OutputForm::Plain);
+    TailReading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
 }
 
 struct TailReading {
@@ -130,6 +127,8 @@ struct TailReading {
     named: bool,
     /// Lines say their seq, and are acknowledged by it; else by their number.
     has_seq: bool,
+    /// Lines are payloads, which may hold any keys.
+    is_plain: bool,
     printed: u64,
     /// The value that acknowledges the lines that were printed since the last ack.
     ack: Option<String>,
@@ -175,11 +174,11 @@ impl TailReading {
                 }
                 Err(error) => return Err(broken(&error)),
             }
-            if let Some(TailTold::Noticed { notice }) = TailTold::read(&line) {
+            if let Some(TailTold::Noticed { notice }) = TailTold::read(&line, self.is_plain) {
                 talk(notice);
                 continue;
             }
-            TailTold::refusal(&line)?;
+            self.end_if_refused(&line, reader)?;
             match args.pretty {
                 true => answer.row(&pretty::line(&line))?,
                 false => answer.json_text(&line)?,
@@ -200,6 +199,21 @@ impl TailReading {
                 return Ok(TailEnd::Count);
             }
         }
+    }
+
+    /// Fails with the reason that the node gives before it closes. A reason without a blank looks like a payload: it is
+    /// the last line.
+    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), CommandFailure> {
+        let Some(TailTold::Refused { error, code }) = TailTold::read(line, false) else { return Ok(()) };
+        let reason = CommandFailure::could_not(format!("{error} ({code})"));
+        if !self.is_plain || line.starts_with(b" ") {
+            return Err(reason);
+        }
+        let idle = self.stream.read_timeout().map_err(|error| broken(&error))?;
+        self.stream.set_read_timeout(Some(LAST_LINE_WITHIN)).map_err(|error| broken(&error))?;
+        let is_last = matches!(reader.fill_buf(), Ok(rest) if rest.is_empty());
+        self.stream.set_read_timeout(idle).map_err(|error| broken(&error))?;
+        if is_last { Err(reason) } else { Ok(()) }
     }
 
     fn note_ack(&mut self, line: &[u8]) -> Result<(), CommandFailure> {
@@ -237,7 +251,7 @@ impl TailReading {
         while read_line(&mut reader, &mut line)
             .map_err(|_| CommandFailure::could_not("the node did not confirm the last acks"))?
         {
-            TailTold::refusal(&line)?;
+            self.end_if_refused(&line, &mut reader)?;
         }
         Ok(())
     }
@@ -273,7 +287,8 @@ mod tests {
     #[test]
     fn parts_are_the_nodes_and_not_the_payloads() {
         let (stream, _node) = UnixStream::pair().unwrap();
-        let mut reading = TailReading { stream, named: true, has_seq: true, printed: 0, ack: None };
+        let mut reading =
+            TailReading { stream, named: true, has_seq: true, is_plain: false, printed: 0, ack: None };
         for (line, ack) in [
             (r#"{"seq":7,"meta":{"part":"1/3"},"payload":{}}"#, 6),
             (r#"{"seq":7,"meta":{"part":"3/3"},"payload":{}}"#, 7),
@@ -284,12 +299,12 @@ mod tests {
         }
     }
 
+    /// An event with the key `notice` was hidden.
     #[test]
-    fn refusals_and_notices_begin_with_a_blank() {
-        for text in [r#"{"notice":"x","code":"from_ignored"}"#, r#"{"error":"x","code":"busy"}"#] {
-            assert!(TailTold::read(text.as_bytes()).is_none(), "a payload");
-            assert!(TailTold::read(format!(" {text}\n").as_bytes()).is_some());
-        }
-        assert!(TailTold::refusal(b" {\"error\":\"x\",\"code\":\"busy\",\"retry\":true}\n").is_err());
+    fn notices_of_plain_lines_begin_with_a_blank() {
+        let notice = br#" {"notice":"x","code":"from_ignored"}"#;
+        assert!(TailTold::read(notice, true).is_some());
+        assert!(TailTold::read(&notice[1..], true).is_none(), "a payload");
+        assert!(TailTold::read(&notice[1..], false).is_some(), "events have meta there");
     }
 }

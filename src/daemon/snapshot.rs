@@ -98,11 +98,6 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         file_problems.chain(facts.lasting).chain(door_problems).chain(failures).chain(store_problems);
     let errors = lasting.chain(chronicle.errors().cloned()).collect();
     let equivocations = equivocations(&view, chronicle);
-    let consumers = view.consumers.into_iter().map(|at| ConsumerStatus {
-        not_converted: not_converted.get(at.name.as_str()).cloned(),
-        ..consumer(at, chronicle, &doors, lags)
-    });
-    let consumers = consumers.collect();
     Snapshot {
         schema: STATUS_SCHEMA.to_owned(),
         name: identity.name.clone(),
@@ -122,7 +117,11 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
             full: view.disk_full,
         }),
         peers: view.peers.into_iter().map(|at| peer(at, files, chronicle, lags)).collect(),
-        consumers,
+        consumers: view
+            .consumers
+            .into_iter()
+            .map(|at| consumer(at, chronicle, (&doors, &not_converted), lags))
+            .collect(),
         doors,
         cannot_open,
         // A stranger that became a peer since then is left out.
@@ -172,7 +171,12 @@ fn peer(peer: PeerView, files: &PeerFiles, chronicle: &EventLog, lags: &LagTable
     status
 }
 
-fn consumer(at: ConsumerView, chronicle: &EventLog, doors: &[DoorStatus], lags: &LagTable) -> ConsumerStatus {
+fn consumer(
+    at: ConsumerView,
+    chronicle: &EventLog,
+    (doors, not_converted): (&[DoorStatus], &BTreeMap<String, EventFailures>),
+    lags: &LagTable,
+) -> ConsumerStatus {
     let mut status = at.status;
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
@@ -180,6 +184,7 @@ fn consumer(at: ConsumerView, chronicle: &EventLog, doors: &[DoorStatus], lags: 
         _ => None,
     });
     status.connected = door.map_or(status.connected, |door| door.connected);
+    status.not_converted = not_converted.get(&status.name).cloned();
     status.lag_s = lags.consumer(&at.name);
     status.missing_at = chronicle.consumer_missing_at.get(&at.name).copied();
     status

@@ -119,7 +119,11 @@ fn events_that_are_not_converted_are_counted_and_shown() {
     assert_eq!(soc["not_converted"]["count"], 2, "each once: {soc}");
     assert!(soc["not_converted"]["reason"].as_str().unwrap().starts_with("bad_n6: "), "{soc}");
     wait_until("the door is at the end", PATIENCE, || node.consumer("filer")["lag_events"] == 0);
-    assert_eq!(node.consumer("filer")["not_converted"]["count"], 1, "a fragment of its own format goes as it is");
+    assert_eq!(
+        node.consumer("filer")["not_converted"]["count"],
+        1,
+        "a fragment of its own format goes as it is"
+    );
     assert!(node.cli(&["status"]).contains("soc: 2 events not converted"));
 }
 

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request, told};
+use super::request::{
+    AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request, told,
+};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;

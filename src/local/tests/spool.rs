@@ -74,7 +74,9 @@ fn make_fifo(path: &Path) {
 }
 
 fn message(id: &str) -> String {
-    format!("{{\"Format\":\"IDEA0\",\"ID\":\"{id}\",\"DetectTime\":\"2026-01-01T00:00:00Z\",\"Category\":[]}}")
+    format!(
+        "{{\"Format\":\"IDEA0\",\"ID\":\"{id}\",\"DetectTime\":\"2026-01-01T00:00:00Z\",\"Category\":[]}}"
+    )
 }
 
 /// Returns the ids of the messages that the core was given, sorted.

@@ -208,12 +208,13 @@ fn names_in(dir: &Path, wanted: impl Fn(&DirEntry) -> bool) -> io::Result<(Vec<S
 fn read_message(path: &Path) -> io::Result<Bytes> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let no_file = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| {
-        match Errno::from_io_error(&error) {
-            Some(Errno::LOOP | Errno::NXIO) => no_file(),
-            _ => error,
-        }
-    })?;
+    let file =
+        File::options().read(true).custom_flags(flags).open(path).map_err(
+            |error| match Errno::from_io_error(&error) {
+                Some(Errno::LOOP | Errno::NXIO) => no_file(),
+                _ => error,
+            },
+        )?;
     if !file.metadata()?.is_file() {
         return Err(no_file());
     }
