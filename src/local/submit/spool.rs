@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use claim::{ClaimedFile, Claims, SpoolFiles};
 
 use super::door::{SubmitDoor, SubmitOpener};
+use super::listening::Listening;
 use super::submission::SubmissionOutcome;
-use super::tcp::Listening;
 use crate::door::SpoolSource;
 use crate::files;
 use crate::limits::DOOR_RETRY_MS;
