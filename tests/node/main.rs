@@ -21,3 +21,4 @@ mod restore;
 mod sealing;
 mod successor;
 mod trust;
+mod warden;

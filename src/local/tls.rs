@@ -1,10 +1,10 @@
-//! TLS to a Redis: trust and the handshake. The certificate is always verified; this cannot be turned off.
+//! TLS to servers of other systems: trust, our own certificate, and the handshake. The certificate is always verified; this cannot be turned off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -16,10 +16,12 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// Why no TLS connection can be tried. The operator must fix it.
 #[derive(Debug, Error)]
 pub enum TlsFault {
-    #[error("ca_file {}: {error}", file.display())]
+    #[error("{}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
     #[error("ca_file {} holds no certificate in PEM form", .0.display())]
     NoCertificate(PathBuf),
+    #[error("{}: {error}", file.display())]
+    Identity { file: PathBuf, error: String },
     #[error("this machine has no certificates of authorities")]
     NoRoots,
     #[error("tls: {0}")]
@@ -30,17 +32,28 @@ impl TlsFault {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable { .. } | Self::NoCertificate(_) => {
-                Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of redis")
+                Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of the server")
             }
+            Self::Identity { .. } => Some("cert_file and key_file are in PEM form, and fit each other"),
             Self::NoRoots => Some("apt install ca-certificates, or name yours: ca_file = \"FILE.pem\""),
             Self::Rustls(_) => None,
         }
     }
 }
 
-/// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Read at each connection, so
-/// that a renewed file counts.
-pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault> {
+/// The certificate of this node for one server, and its key.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsIdentity {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Shows `identity` to a server
+/// that asks. Read at each connection, so that a renewed file counts.
+pub(crate) fn trusting(
+    ca_file: Option<&Path>,
+    identity: Option<&TlsIdentity>,
+) -> Result<TlsConnector, TlsFault> {
     let roots = match ca_file {
         Some(file) => from_file(file)?,
         None => {
@@ -57,18 +70,32 @@ pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault>
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some(TlsIdentity { cert_file, key_file }) => {
+            let of = |file: &Path, error: String| TlsFault::Identity { file: file.to_owned(), error };
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read_pem(cert_file)?).collect();
+            let chain = chain.map_err(|error| of(cert_file, error.to_string()))?;
+            let key = PrivateKeyDer::from_pem_slice(&read_pem(key_file)?);
+            let key = key.map_err(|error| of(key_file, error.to_string()))?;
+            config.with_client_auth_cert(chain, key).map_err(|error| of(cert_file, error.to_string()))?
+        }
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
+fn read_pem(file: &Path) -> Result<Vec<u8>, TlsFault> {
     let unreadable = |error| TlsFault::Unreadable { file: file.to_owned(), error };
     let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
     if bytes > CONFIG_FILE_BYTES_MAX {
         return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
     }
-    let pem = std::fs::read(file).map_err(unreadable)?;
+    std::fs::read(file).map_err(unreadable)
+}
+
+fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
+    let pem = read_pem(file)?;
     let mut roots = RootCertStore::empty();
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
     roots.add_parsable_certificates(certificates);
