@@ -49,12 +49,13 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 }
                 let adapted = made.iter().filter(|made| made.adapted).count();
                 self.counters.handed((made.len() - refused.len()) as u64, adapted as u64);
-                match refused.pop() {
-                    None => HandedAgain::Taken,
-                    Some(why) if self.set_aside(&self.record(&entry, "refused_there", why)).await => {
-                        HandedAgain::SetAside
+                if let Some(why) = refused.pop() {
+                    if !self.set_aside(&self.record(&entry, "refused_there", why)).await {
+                        return Ok(());
                     }
-                    Some(_) => return Ok(()),
+                    HandedAgain::SetAside
+                } else {
+                    HandedAgain::Taken
                 }
             }
         };
