@@ -5,7 +5,7 @@
 mod url;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +74,38 @@ impl DoorSettings {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
             ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => None,
         }))
+    }
+}
+
+impl DoorSettings {
+    fn warden_servers(&self) -> impl Iterator<Item = (&ConsumerName, &WardenServer)> {
+        let submits = self.submits.iter().filter_map(|door| match &door.from {
+            SubmitSource::Warden(source) => Some((&door.name, &source.server)),
+            _ => None,
+        });
+        submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
+            ConsumerTarget::Warden(server) => Some((&door.name, server)),
+            _ => None,
+        }))
+    }
+
+    /// Returns the files that doors read when they connect, each with its door and key.
+    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
+        let mut files = Vec::new();
+        let mut add = |name, key, file: Option<&'_ PathBuf>| {
+            files.extend(file.map(|file| (name, key, file.as_path())));
+        };
+        for (name, queue) in self.redis_queues() {
+            add(name, "password_file", queue.password_file.as_ref());
+            add(name, "ca_file", queue.ca_file.as_ref());
+        }
+        for (name, server) in self.warden_servers() {
+            add(name, "secret_file", server.secret_file.as_ref());
+            add(name, "cert_file", server.identity.as_ref().map(|(cert, _)| cert));
+            add(name, "key_file", server.identity.as_ref().map(|(_, key)| key));
+            add(name, "ca_file", server.ca_file.as_ref());
+        }
+        files
     }
 }
 

@@ -95,6 +95,8 @@ fn secret_is_never_shown() {
     wait_until("it is turned away", PATIENCE, || {
         node.door("warden")["last_error"].as_str().is_some_and(|error| error.contains("403: authenticate"))
     });
+    fs::remove_file(node.dir().join("warden.secret")).unwrap();
+    assert!(node.say(&["check"], "").stderr.contains("door warden: secret_file"));
     assert!(!node.log().contains("guess-me") && !node.status().to_string().contains("guess-me"));
 }
 

@@ -61,7 +61,8 @@ pub(crate) trait DeliveryTarget: Send + Sync + 'static {
     /// nothing and returns 0: ask again after a pause. It remembers what it took for [`DeliveryTarget::last_taken`].
     ///
     /// # Errors
-    /// Returns an error if the outcome of the first is not known: it is handed over again.
+    /// Returns an error if the outcome of the first is not known: it is handed over again. [`ReceiverError::Refused`] says
+    /// that it never takes the first.
     fn hand(&mut self, lines: &[PreparedLine]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
 
     /// Passes over an entry for good that is not for the receiver.
