@@ -91,21 +91,20 @@ impl DoorSettings {
 
     /// Returns the files that doors read when they connect, each with its door and key.
     pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
-        let mut files = Vec::new();
-        let mut add = |name, key, file: Option<&'_ PathBuf>| {
-            files.extend(file.map(|file| (name, key, file.as_path())));
-        };
-        for (name, queue) in self.redis_queues() {
-            add(name, "password_file", queue.password_file.as_ref());
-            add(name, "ca_file", queue.ca_file.as_ref());
-        }
-        for (name, server) in self.warden_servers() {
-            add(name, "secret_file", server.secret_file.as_ref());
-            add(name, "cert_file", server.identity.as_ref().map(|(cert, _)| cert));
-            add(name, "key_file", server.identity.as_ref().map(|(_, key)| key));
-            add(name, "ca_file", server.ca_file.as_ref());
-        }
-        files
+        let of_redis = self.redis_queues().flat_map(|(name, queue)| {
+            [("password_file", queue.password_file.as_ref()), ("ca_file", queue.ca_file.as_ref())]
+                .map(|(key, file)| (name, key, file))
+        });
+        let of_warden = self.warden_servers().flat_map(|(name, server)| {
+            let (cert, key) = server.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
+            let files = [("secret_file", server.secret_file.as_ref()), ("ca_file", server.ca_file.as_ref())];
+            files
+                .into_iter()
+                .chain([("cert_file", cert), ("key_file", key)])
+                .map(move |(k, file)| (name, k, file))
+        });
+        let files = of_redis.chain(of_warden);
+        files.filter_map(|(name, key, file)| Some((name, key, file?.as_path()))).collect()
     }
 }
 

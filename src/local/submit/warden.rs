@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use cursor::CursorFile;
@@ -25,12 +24,13 @@ use crate::local::framing::{HEAD_BYTES, SocketLine};
 use crate::local::http::HttpFault;
 use crate::local::pause::GrowingPause;
 use crate::local::warden::{WardenClient, WardenFault};
+use crate::time::Tick;
 
 /// Messages that are asked for at once; the server may have a lower bound.
 const PAGE_EVENTS_MAX: usize = 200;
 
-/// How often messages with older ids are looked for.
-const LOOK_BACK_EVERY: Duration = Duration::from_secs(600);
+/// How often messages with older ids are looked for, in ms.
+const LOOK_BACK_EVERY_MS: u64 = 600_000;
 
 /// So many ids before the cursor may still be without their message. Later ones are not found.
 const LOOK_BACK_IDS: u64 = 1_000;
@@ -86,18 +86,20 @@ struct WardenPlace {
     cursor: u64,
     /// The next page begins behind this id: before the cursor while it looks back.
     at: u64,
-    look_back: Instant,
+    look_back: Tick,
 }
 
 impl WardenPlace {
-    fn new(cursor: u64) -> Self {
-        // The first look back finds messages that came late before a restart.
-        Self { cursor, at: cursor, look_back: Instant::now() }
+    /// Begins with a look back, which finds messages that came late before a restart.
+    fn new(cursor: u64, now: Tick) -> Self {
+        let mut place = Self { cursor, at: cursor, look_back: now };
+        place.begin_look_back(now);
+        place
     }
 
-    fn begin_look_back(&mut self) {
+    fn begin_look_back(&mut self, now: Tick) {
         self.at = self.cursor.saturating_sub(LOOK_BACK_IDS);
-        self.look_back = Instant::now() + LOOK_BACK_EVERY;
+        self.look_back = now.plus_ms(LOOK_BACK_EVERY_MS);
     }
 }
 
@@ -123,11 +125,15 @@ impl WardenDoor {
         }
     }
 
+    fn now(&self) -> Tick {
+        self.door.submitter.now().tick
+    }
+
     /// Reads one page, and returns true if there may be another one.
     async fn turn(&mut self) -> Result<bool, WardenFault> {
         let mut place = match self.place.take() {
             Some(place) => place,
-            None => WardenPlace::new(self.begin().await?),
+            None => WardenPlace::new(self.begin().await?, self.now()),
         };
         let done = self.turn_at(&mut place).await;
         self.place = Some(place);
@@ -135,8 +141,8 @@ impl WardenDoor {
     }
 
     async fn turn_at(&mut self, place: &mut WardenPlace) -> Result<bool, WardenFault> {
-        if place.at == place.cursor && Instant::now() >= place.look_back {
-            place.begin_look_back();
+        if place.at == place.cursor && self.now() >= place.look_back {
+            place.begin_look_back(self.now());
         }
         let page = match self.client.messages_after(place.at, self.count).await {
             Err(WardenFault::Http(HttpFault::TooLarge { .. })) if self.count > 1 => {
@@ -183,8 +189,7 @@ impl WardenDoor {
     /// Goes on with a server that has lost its newest messages, or began anew: their ids come a second time.
     async fn went_back(&self, place: &mut WardenPlace, newest: u64) {
         let before = place.cursor;
-        *place = WardenPlace::new(newest);
-        place.begin_look_back();
+        *place = WardenPlace::new(newest, self.now());
         self.keep(place.cursor).await;
         self.door.counters.failed(format!(
             "the newest message of the server had the id {before}, and now it has {newest}: read again from {}",
