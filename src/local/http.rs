@@ -151,3 +151,84 @@ pub(crate) fn escaped(value: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use rustls::server::WebPkiClientVerifier;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Makes a certificate and its key with a program of others.
+    fn certificate(dir: &Path, name: &str) -> TlsIdentity {
+        let file = |end: &str| dir.join(format!("{name}.{end}"));
+        let config = format!(
+            "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = {name}\n\
+             [ext]\nsubjectAltName = DNS:localhost\nbasicConstraints = critical, CA:FALSE\n"
+        );
+        std::fs::write(file("conf"), config).unwrap();
+        let identity = TlsIdentity { cert_file: file("pem"), key_file: file("key") };
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-config"])
+            .arg(file("conf"))
+            .arg("-keyout")
+            .arg(&identity.key_file)
+            .arg("-out")
+            .arg(&identity.cert_file)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        identity
+    }
+
+    /// Answers each request of a client with the certificate `client`.
+    async fn serve(listener: TcpListener, server: TlsIdentity, client: TlsIdentity) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(tls::from_file(&client.cert_file).unwrap());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build().unwrap();
+        let (chain, key) = server.read().unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn both_sides_prove_who_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let [server, client, other] = ["server", "client", "other"].map(|name| certificate(dir.path(), name));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let url = ServerUrl::parse(&url).unwrap();
+        tokio::spawn(serve(listener, server.clone(), client.clone()));
+        for (trusted, identity, works) in [
+            (&server, Some(&client), true),
+            (&server, None, false),
+            (&server, Some(&other), false),
+            (&other, Some(&client), false),
+        ] {
+            let (ca_file, identity) = (Some(trusted.cert_file.clone()), identity.cloned());
+            let asked = HttpServer { url: url.clone(), ca_file, identity }.ask("/x?secret=s", None).await;
+            match asked {
+                Ok(answer) => assert!(works && answer.status == 200 && answer.body == b"ok"),
+                Err(fault) => assert!(!works && !fault.to_string().contains("secret"), "{fault}"),
+            }
+        }
+    }
+}

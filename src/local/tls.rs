@@ -16,7 +16,7 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// Why no TLS connection can be tried. The operator must fix it.
 #[derive(Debug, Error)]
 pub enum TlsFault {
-    #[error("{}: {error}", file.display())]
+    #[error("ca_file {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
     #[error("ca_file {} holds no certificate in PEM form", .0.display())]
     NoCertificate(PathBuf),
@@ -48,6 +48,22 @@ pub(crate) struct TlsIdentity {
     pub key_file: PathBuf,
 }
 
+impl TlsIdentity {
+    fn fault(file: &Path, error: &dyn std::fmt::Display) -> TlsFault {
+        TlsFault::Identity { file: file.to_owned(), error: error.to_string() }
+    }
+
+    pub(super) fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsFault> {
+        let read = |file: &Path| read_pem(file).map_err(|error| Self::fault(file, &error));
+        let chain: Result<_, _> = CertificateDer::pem_slice_iter(&read(&self.cert_file)?).collect();
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key_file)?);
+        Ok((
+            chain.map_err(|error| Self::fault(&self.cert_file, &error))?,
+            key.map_err(|error| Self::fault(&self.key_file, &error))?,
+        ))
+    }
+}
+
 /// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Shows `identity` to a server
 /// that asks. Read at each connection, so that a renewed file counts.
 pub(crate) fn trusting(
@@ -73,29 +89,24 @@ pub(crate) fn trusting(
         .with_root_certificates(roots);
     let config = match identity {
         None => config.with_no_client_auth(),
-        Some(TlsIdentity { cert_file, key_file }) => {
-            let of = |file: &Path, error: String| TlsFault::Identity { file: file.to_owned(), error };
-            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read_pem(cert_file)?).collect();
-            let chain = chain.map_err(|error| of(cert_file, error.to_string()))?;
-            let key = PrivateKeyDer::from_pem_slice(&read_pem(key_file)?);
-            let key = key.map_err(|error| of(key_file, error.to_string()))?;
-            config.with_client_auth_cert(chain, key).map_err(|error| of(cert_file, error.to_string()))?
+        Some(identity) => {
+            let (chain, key) = identity.read()?;
+            let config = config.with_client_auth_cert(chain, key);
+            config.map_err(|error| TlsIdentity::fault(&identity.cert_file, &error))?
         }
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn read_pem(file: &Path) -> Result<Vec<u8>, TlsFault> {
-    let unreadable = |error| TlsFault::Unreadable { file: file.to_owned(), error };
-    let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
-    if bytes > CONFIG_FILE_BYTES_MAX {
-        return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+fn read_pem(file: &Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(file)?.len() > CONFIG_FILE_BYTES_MAX {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
     }
-    std::fs::read(file).map_err(unreadable)
+    std::fs::read(file)
 }
 
-fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
-    let pem = read_pem(file)?;
+pub(super) fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
+    let pem = read_pem(file).map_err(|error| TlsFault::Unreadable { file: file.to_owned(), error })?;
     let mut roots = RootCertStore::empty();
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
     roots.add_parsable_certificates(certificates);

@@ -115,7 +115,7 @@ mod tests {
             (with(FROM, "poll = \"0s\""), "intelmesh.toml:6: \"poll\": \"0s\" is not "),
             (with(TO, "format = \"n6\""), "intelmesh.toml:7: \"format\": \"n6\" is not "),
             (with(TO, "form = \"ail\""), "intelmesh.toml:7: \"form\": \"ail\" is not "),
-            (with(TO, "poll = \"1s\""), "intelmesh.toml:7: \"poll\" is not a key of a door to warden"),
+            (with(TO, "poll = \"1s\""), "intelmesh.toml:7: unknown key \"poll\""),
             (
                 with(FROM, "") + &with(TO, "own = true"),
                 "intelmesh.toml:7: door hub sends back to the server what door warden reads there",
