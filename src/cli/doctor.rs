@@ -1,11 +1,14 @@
 //! `doctor`: everything that somebody who helps has to know about a node, as one text: program and system, status,
 //! `check`, the configuration without its secrets, and which files there are. No key, no payload and no meta of events.
 
+mod settings;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use self::settings::without_secrets;
 use super::answer::CommandAnswer;
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
@@ -17,9 +20,6 @@ use crate::terminal::shown;
 const FILES_MAX: usize = 2_000;
 /// Directories inside each other that are listed.
 const DEPTH_MAX: usize = 3;
-/// Words in the name of a setting that has a secret.
-const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "passphrase"];
-const MASK: &str = "***";
 
 pub fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
     let mut answer = CommandAnswer::new();
@@ -32,13 +32,13 @@ pub fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
     section("status", &status_text(place))?;
     section("check", &check_text(place.dir()))?;
     let node_file = place.dir().join(NODE_FILE);
-    section(NODE_FILE, &without_secrets(&read(&node_file)))?;
+    section(NODE_FILE, &settings_text(&node_file))?;
     let config = NodeConfig::load(place.dir()).ok();
     if let Some(config) = &config {
         for (name, dir) in [("peers", &config.paths.peers), ("groups", &config.paths.groups)] {
             for file in toml_files(dir) {
                 let title = format!("{name}/{}", file.file_name().unwrap_or_default().to_string_lossy());
-                section(&title, &without_secrets(&read(&file)))?;
+                section(&title, &settings_text(&file))?;
             }
         }
     }
@@ -74,6 +74,13 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| format!("error: {}: {error}", path.display()))
 }
 
+fn settings_text(file: &Path) -> String {
+    match fs::read_to_string(file) {
+        Ok(text) => without_secrets(&text),
+        Err(error) => format!("error: {}: {error}", file.display()),
+    }
+}
+
 fn toml_files(dir: &Path) -> Vec<std::path::PathBuf> {
     let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|file| file.path());
     let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "toml")).collect();
@@ -94,50 +101,6 @@ fn list(dir: &Path, depth: usize, lines: &mut Vec<String>) {
         lines.push(format!("{mode:06o} {}:{} {:>12} {}", data.uid(), data.gid(), data.len(), path.display()));
         if data.is_dir() && depth < DEPTH_MAX {
             list(&path, depth + 1, lines);
-        }
-    }
-}
-
-/// The same lines without values of settings that are secret, and without passwords in URLs.
-fn without_secrets(text: &str) -> String {
-    text.lines().map(|line| without_secret(line) + "\n").collect()
-}
-
-fn without_secret(line: &str) -> String {
-    if let Some((key, _)) = line.split_once('=') {
-        let key_word = key.to_lowercase();
-        // The name of the file that has it is none.
-        if SECRET_WORDS.iter().any(|word| key_word.contains(word)) && !key_word.trim_end().ends_with("_file")
-        {
-            return format!("{key}= {MASK}");
-        }
-    }
-    let Some((scheme, rest)) = line.split_once("://") else { return line.to_owned() };
-    let host_end = rest.find(['/', '"', '\'', ' ']).unwrap_or(rest.len());
-    let masked = match rest[..host_end].rfind('@') {
-        Some(at) => format!("{MASK}{}", &rest[at..]),
-        None => rest.to_owned(),
-    };
-    // A secret may stand in the query too.
-    let masked = masked.split_once('?').map_or(masked.clone(), |(path, _)| format!("{path}?{MASK}"));
-    format!("{scheme}://{masked}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_in_settings_and_urls_are_masked() {
-        for (line, masked) in [
-            ("url = \"redis://:pass@127.0.0.1:6379/2\"", "url = \"redis://***@127.0.0.1:6379/2\""),
-            ("url = \"redis://us:p@ss@127.0.0.1/2\"", "url = \"redis://***@127.0.0.1/2\""),
-            ("url = \"https://example.org/?key=1\"", "url = \"https://example.org/?***"),
-            ("  Password = \"x\"", "  Password = ***"),
-            ("password_file = \"/run/secret\"", "password_file = \"/run/secret\""),
-            ("name = \"cert-at\" # a@b", "name = \"cert-at\" # a@b"),
-        ] {
-            assert_eq!(without_secret(line), masked);
         }
     }
 }
