@@ -1,5 +1,5 @@
 //! `doctor`: everything that somebody who helps has to know about a node, as one text: program and system, status,
-//! `check`, the configuration without its secrets, and which files there are. No key, no payload and no meta of events.
+//! `check`, the configuration without its secrets, and which files there are. No key, no payload and no meta of an event.
 
 mod settings;
 
@@ -14,6 +14,7 @@ use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use super::status;
 use crate::config::{NODE_FILE, NodeConfig};
+use crate::status::DoorStatus;
 use crate::terminal::shown;
 
 /// Lines of the file list: a journal of a terabyte has fewer files.
@@ -53,8 +54,18 @@ pub fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
 
 fn status_text(place: &NodeDirectory) -> String {
     match status::ask(place) {
-        Ok(snapshot) => serde_json::to_string_pretty(&snapshot).unwrap_or_default(),
+        Ok(mut snapshot) => {
+            snapshot.doors.iter_mut().for_each(hide_event);
+            serde_json::to_string_pretty(&snapshot).unwrap_or_default()
+        }
         Err(failure) => format!("error: {}", failure.first()),
+    }
+}
+
+/// Leaves the code of a door's last error: the rest may quote the event that it refused.
+fn hide_event(door: &mut DoorStatus) {
+    if let Some(error) = &mut door.last_error {
+        error.truncate(error.find(':').unwrap_or(error.len()));
     }
 }
 
@@ -102,5 +113,21 @@ fn list(dir: &Path, depth: usize, lines: &mut Vec<String>) {
         if data.is_dir() && depth < DEPTH_MAX {
             list(&path, depth + 1, lines);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{DoorWay, SubmitState};
+
+    /// The message about a refused event quotes its label.
+    #[test]
+    fn no_word_of_an_event_is_in_a_report() {
+        let way = DoorWay::Submit(SubmitState::default());
+        let error = Some("bad_meta: tlp of the payload: \"SECRET\"".to_owned());
+        let mut door = DoorStatus { name: "in".into(), way, aside: None, down: None, last_error: error };
+        hide_event(&mut door);
+        assert_eq!(door.last_error.as_deref(), Some("bad_meta"));
     }
 }
