@@ -133,8 +133,9 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         // An answer that nobody reads is one without an end.
-        let endless = futures::stream::repeat(Ok::<_, std::io::Error>(vec![0_u8; 65_536]));
-        let routes = Router::new().route("/", get(|| async { axum::body::Body::from_stream(endless) }));
+        let endless = || futures::stream::repeat(Ok::<_, std::convert::Infallible>(vec![0_u8; 65_536]));
+        let body = move || async move { axum::body::Body::from_stream(endless()) };
+        let routes = Router::new().route("/", get(body));
         let closed = answer(stream, routes, Duration::from_millis(100));
         tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it is closed");
     }
