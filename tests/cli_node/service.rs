@@ -68,10 +68,10 @@ fn the_log_has_fixed_fields_in_each_format() {
 
 #[test]
 fn nagios_gets_one_line_with_figures_and_its_own_exit_codes() {
-    let mut node = super::Node::init("cert-at");
-    let unknown = node.say(&["status", "--nagios"], "");
-    assert_eq!((unknown.code, unknown.stderr.as_str()), (3, ""), "{unknown:?}");
-    assert!(unknown.stdout.starts_with("UNKNOWN - no node runs in "), "{unknown:?}");
+    let mut node = Node::init("cert-at");
+    let stopped = node.say(&["status", "--nagios"], "");
+    assert_eq!((stopped.code, stopped.stderr.as_str()), (2, ""), "{stopped:?}");
+    assert!(stopped.stdout.starts_with("CRITICAL - no node runs in "), "{stopped:?}");
     node.start();
     let well = node.say(&["status", "--nagios"], "");
     assert_eq!(well.code, 0, "{well:?}");

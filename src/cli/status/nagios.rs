@@ -1,10 +1,11 @@
 //! `status --nagios`: one line and an exit code, as plugins of Nagios, Icinga and check_mk give them.
 
-use super::ask;
 use crate::cli::answer::CommandAnswer;
 use crate::cli::failure::{CommandFailure, DONE};
-use crate::cli::place::NodeDirectory;
+use crate::cli::place::{NodeDirectory, unexpected};
+use crate::control::{ControlReply, ControlRequest};
 use crate::status::{Snapshot, health_line};
+use crate::terminal::shown;
 
 const WARNING: u8 = 1;
 const CRITICAL: u8 = 2;
@@ -13,8 +14,13 @@ const UNKNOWN: u8 = 3;
 /// # Errors
 /// Only the exit code: the line is on stdout, also if the node cannot be asked.
 pub fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
-    let (exit, line) = match ask(place) {
-        Ok(snapshot) => judged(&snapshot),
+    let (exit, line) = match place.ask_if_running(&ControlRequest::Status) {
+        Ok(Some(ControlReply::Status(snapshot))) => judged(&snapshot),
+        Ok(None) => (
+            CRITICAL,
+            format!("CRITICAL - no node runs in {}", without_bar(&shown(&place.dir().display().to_string()))),
+        ),
+        Ok(Some(other)) => (UNKNOWN, format!("UNKNOWN - {}", without_bar(unexpected(&other).first()))),
         Err(failure) => (UNKNOWN, format!("UNKNOWN - {}", without_bar(failure.first()))),
     };
     let mut answer = CommandAnswer::new();
@@ -30,7 +36,8 @@ fn judged(snapshot: &Snapshot) -> (u8, String) {
         _ => (WARNING, "WARNING"),
     };
     let line = health_line(snapshot);
-    let (_, said) = line.split_once(": ").unwrap_or(("", &line));
+    // A node that starts says so: `OK - starting: …`.
+    let said = ["ok: ", "warning: "].iter().find_map(|head| line.strip_prefix(head)).unwrap_or(&line);
     (exit, format!("{word} - {} | {}", without_bar(said), figures(snapshot)))
 }
 
