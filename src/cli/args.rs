@@ -235,7 +235,7 @@ pub struct TailArgs {
     /// What a line looks like [default: iep04]
     #[arg(long, value_enum)]
     pub form: Option<OutputForm>,
-    /// One aligned line for each event, for people
+    /// One aligned line for each event, for people; two on a terminal with less than 120 columns
     #[arg(long, conflicts_with = "form")]
     pub pretty: bool,
     /// Convert bodies of other formats to this one: intelmq, idea or n6

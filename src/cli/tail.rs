@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, talk, terminal_size};
 use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
@@ -169,6 +169,7 @@ impl TailReading {
         reader: &mut BufReader<UnixStream>,
         answer: &mut CommandAnswer,
     ) -> Result<TailEnd, CommandFailure> {
+        let width = terminal_size().map(|(columns, _)| columns);
         let mut line = Vec::new();
         let mut may_notice = (self.named && args.from.is_some()) || args.format.is_some();
         loop {
@@ -190,7 +191,7 @@ impl TailReading {
             }
             self.end_if_refused(&line, reader)?;
             match args.pretty {
-                true => answer.row(&pretty::line(&line))?,
+                true => pretty::lines(&line, width).iter().try_for_each(|line| answer.row(line))?,
                 false => answer.json_text(&line)?,
             }
             self.printed += 1;

@@ -31,12 +31,14 @@ pub fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
 
 fn judged(snapshot: &Snapshot) -> (u8, String) {
     let (exit, word) = match snapshot.health.as_slice() {
+        // Whether it is well is not known yet: a node that restarts again and again must not look well.
+        [] if snapshot.starting => (WARNING, "WARNING"),
         [] => (DONE, "OK"),
         health if health.iter().any(|reason| reason.code.is_critical()) => (CRITICAL, "CRITICAL"),
         _ => (WARNING, "WARNING"),
     };
     let line = health_line(snapshot);
-    // A node that starts says so: `OK - starting: …`.
+    // A node that starts says so: `WARNING - starting: …`.
     let said = ["ok: ", "warning: "].iter().find_map(|head| line.strip_prefix(head)).unwrap_or(&line);
     (exit, format!("{word} - {} | {}", without_bar(said), figures(snapshot)))
 }
@@ -69,4 +71,21 @@ fn figures(snapshot: &Snapshot) -> String {
 /// The bar begins the figures.
 fn without_bar(text: &str) -> String {
     text.replace('|', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::sample::snapshot;
+
+    /// A node that crashed every 20 s was `OK - starting: …` at each look.
+    #[test]
+    fn a_starting_node_is_a_warning() {
+        let mut starting = snapshot(3.0, &[("cert-ee", false, 0)]);
+        assert_eq!(judged(&starting).0, DONE);
+        starting.starting = true;
+        let (exit, line) = judged(&starting);
+        assert_eq!(exit, WARNING);
+        assert!(line.starts_with("WARNING - starting: "), "{line}");
+    }
 }

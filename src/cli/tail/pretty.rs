@@ -1,4 +1,5 @@
-//! One line for each event, for people: when, from whom, how it is labelled, its kind, and what it is about.
+//! Each event for people: when, from whom, how it is labelled, its kind, and what it is about. One aligned line, or two
+//! on a terminal that is too narrow for the columns.
 
 use serde_json::{Map, Value};
 
@@ -17,11 +18,13 @@ const SUBJECTS: [&str; 10] = [
 ];
 /// Subjects that are shown of one event.
 const SUBJECTS_SHOWN: usize = 3;
+/// The columns before the subject have 86 characters: with fewer than these the subject would be cut off.
+const ONE_LINE_COLUMNS: usize = 120;
 
-/// Returns the line for an event of form `iep04`; another line stays as it is.
-pub fn line(json: &[u8]) -> String {
+/// Returns the lines for an event of form `iep04`; another line stays as it is. `width` is that of the terminal.
+pub fn lines(json: &[u8], width: Option<usize>) -> Vec<String> {
     let Ok(event) = serde_json::from_slice::<Value>(json) else {
-        return String::from_utf8_lossy(json).trim_end().to_owned();
+        return vec![String::from_utf8_lossy(json).trim_end().to_owned()];
     };
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     let created = text("/meta/created");
@@ -33,7 +36,11 @@ pub fn line(json: &[u8]) -> String {
     let about = payload.map(about).unwrap_or_default();
     let id = text("/meta/uuid/current").rsplit(':').next().unwrap_or("-");
     let id = id.get(..8).unwrap_or(id);
-    format!("{time}Z  {id}  {:16} {label:12} {:20} {about}", text("/meta/publisher"), kind.unwrap_or("-"))
+    let (publisher, kind) = (text("/meta/publisher"), kind.unwrap_or("-"));
+    if width.is_none_or(|width| width >= ONE_LINE_COLUMNS) {
+        return vec![format!("{time}Z  {id}  {publisher:16} {label:12} {kind:20} {about}")];
+    }
+    vec![format!("{time}Z  {id}  {publisher}  {label}"), format!("  {kind}  {about}")]
 }
 
 /// The subjects that it has; of another format its first fields.
@@ -55,16 +62,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_when_who_what_and_nothing_else() {
+    fn lines_say_when_who_what_and_nothing_else() {
         let event =
             br#"{"seq":1,"meta":{"uuid":{"current":"cert-ee:intelmq:0192a0b1-1111"},"publisher":"cert-ee",
             "created":"2026-11-20T10:00:00.123Z","tlp":"AMBER","sealed":true},
             "payload":{"classification.type":"phishing","source.ip":"192.0.2.1","source.url":"http://x/"}}"#;
-        assert_eq!(
-            line(event),
-            "2026-11-20 10:00:00Z  0192a0b1  cert-ee          AMBER sealed phishing             http://x/  192.0.2.1"
+        let (one, about) = ("2026-11-20 10:00:00Z  0192a0b1  cert-ee", "http://x/  192.0.2.1");
+        let wide = format!("{one}          AMBER sealed phishing             {about}");
+        assert_eq!(lines(event, None), [wide.as_str()]);
+        assert_eq!(lines(event, Some(120)), [wide]);
+        assert!(
+            lines(br#"{"meta":{},"payload":{"a":1,"b":{"c":2}}}"#, None)[0].ends_with("a=1  b={\"c\":2}")
         );
-        assert!(line(br#"{"meta":{},"payload":{"a":1,"b":{"c":2}}}"#).ends_with("a=1  b={\"c\":2}"));
-        assert_eq!(line(b"no json\n"), "no json");
+        assert_eq!(lines(b"no json\n", Some(60)), ["no json"]);
+        // At 80 columns the subject began behind the edge.
+        for width in [60, 80] {
+            let narrow = lines(event, Some(width));
+            assert_eq!(narrow, [format!("{one}  AMBER sealed"), format!("  phishing  {about}")]);
+            assert!(narrow.iter().all(|line| line.len() <= width));
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use intelmesh::testing::HealthCode;
+use serde_json::json;
 use support::events::made;
 use support::{Node, free_port, wait_until};
 
@@ -76,6 +77,7 @@ fn metrics_say_what_status_says() {
     }
     for wanted in [
         "intelmesh_peer_connected{peer=\"cert-ee\"} 1\n",
+        "intelmesh_peer_watched{peer=\"cert-ee\"} 1\n",
         "intelmesh_journal_last_seq 3\n",
         "intelmesh_delivery_age_seconds_count{peer=\"cert-ee\"} 0\n",
         "intelmesh_journal_append_seconds_bucket{le=\"+Inf\"} ",
@@ -112,6 +114,39 @@ fn dashboard_and_alerts_name_metrics_that_exist() {
         let unknown: Vec<String> = names_in(text).difference(&exist).cloned().collect();
         assert!(unknown.is_empty(), "{file} uses {unknown:?}");
     }
+}
+
+/// A peer that is paused, and a publisher that is heard through others, counted as away.
+#[test]
+fn alerts_leave_out_peers_that_need_not_connect() {
+    let of = |family: &str, peer: &str, value: u8| {
+        let name = format!("intelmesh_peer_{family}{{instance=\"a\",peer=\"{peer}\"}}");
+        json!({"series": name, "values": format!("{value}+0x30")})
+    };
+    let case = |cert_ee: u8, expected: serde_json::Value| {
+        let input = json!([
+            of("connected", "cert-ee", cert_ee),
+            of("watched", "cert-ee", 1),
+            of("connected", "cert-lt-paused", 0),
+            of("watched", "cert-lt-paused", 0),
+            of("connected", "cert-lv-publisher-only", 0),
+            of("watched", "cert-lv-publisher-only", 0),
+        ]);
+        let asked =
+            json!({"eval_time": "30m", "alertname": "IntelmeshMostPeersAway", "exp_alerts": expected});
+        json!({"interval": "1m", "input_series": input, "alert_rule_test": [asked]})
+    };
+    let annotations = json!({"summary": "a: most peers are away", "description":
+        "Look at the network of this machine first: more than half of the peers that it watches are not connected."});
+    let alert =
+        json!([{"exp_labels": {"severity": "critical", "instance": "a"}, "exp_annotations": annotations}]);
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/alerts.yml");
+    let tests = json!({"rule_files": [rules], "evaluation_interval": "1m",
+        "tests": [case(1, json!([])), case(0, alert)]});
+    let place = tempfile::TempDir::new().unwrap();
+    let file = place.path().join("tests.yml");
+    fs::write(&file, tests.to_string()).unwrap();
+    promtool(&["test", "rules", file.to_str().unwrap()], "");
 }
 
 /// Only names of this machine are answered on loopback, only two paths exist, and a stopping node is not healthy.
