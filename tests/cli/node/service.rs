@@ -135,7 +135,8 @@ fn the_watch_draws_at_once_for_another_size() {
 
 /// The first frame on a terminal of the kind `term`.
 fn frame_on(term: &str, node: &Node) -> String {
-    let line = format!("env TERM={term} {} status --watch -C {}", binary().display(), node.dir().display());
+    let watch = format!("exec env TERM={term} {} status --watch", binary().display());
+    let line = format!("stty cols 80 rows 24; {watch} -C {}", node.dir().display());
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut shown = script.spawn().expect("script is installed: apt install bsdutils");
