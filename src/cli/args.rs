@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{body_format, health_code, label, rewind_place, seconds, whole};
+use self::values::{body_format, health_code, label, link, rewind_place, seconds, whole};
 use crate::control::RewindPlace;
 use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
@@ -22,8 +22,9 @@ use crate::status::HealthCode;
 pub use aside::AsideVerb;
 pub use consumer::ConsumerVerb;
 pub use convert::{ConvertArgs, ConvertForm};
-pub use event::{EventVerb, TraceArgs};
+pub use event::{EventListArgs, EventVerb, TraceArgs};
 pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
+pub use values::{LinkEnd, LinkFlag};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
 #[derive(Debug, Parser)]
@@ -84,6 +85,7 @@ pub enum Verb {
   intelmesh submit -C /srv/mesh events.jsonl
   tail -F feed.jsonl | intelmesh submit -C /srv/mesh --tlp AMBER --to cert-ee,cert-pl -
   intelmesh submit -C /srv/mesh --to cert-ee,cert-pl --seal secret.jsonl    only they can read it
+  intelmesh submit -C /srv/mesh --link same-incident=72ddb00c more.jsonl
 
 Exits 1 if any line was answered with an error.")]
     Submit(SubmitArgs),
@@ -93,7 +95,7 @@ Exits 1 if any line was answered with an error.")]
   intelmesh tail -C /srv/mesh --pretty          a line for people
   intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
     Tail(TailArgs),
-    /// Show, trace, export, verify or withdraw one event, or decide about one that waits.
+    /// List events; show, trace, export, verify, withdraw or replace one, or decide about one that waits.
     #[command(subcommand, arg_required_else_help = true)]
     Event(EventVerb),
     /// Confirm that the system clock is correct after a jump.
@@ -199,6 +201,9 @@ pub struct SubmitArgs {
     /// Encrypt to the recipients: relays cannot read it
     #[arg(long)]
     pub seal: bool,
+    /// Link each event to another one (docs/LINKS.md): same-incident=72ddb00c; may be repeated
+    #[arg(long, value_name = "TYPE=ID", value_parser = link)]
+    pub link: Vec<LinkFlag>,
     /// Send nothing: show who would get each event, sealed or not, and by which rule; needs no running node
     #[arg(long)]
     pub dry_run: bool,

@@ -26,6 +26,7 @@ mod labels;
 mod man;
 mod peer;
 mod place;
+mod pretty;
 mod reach;
 mod reload;
 mod run;

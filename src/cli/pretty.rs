@@ -1,60 +1,57 @@
 //! Each event for people: when, from whom, how it is labelled, its kind, and what it is about. One aligned line, or two
 //! on a terminal that is too narrow for the columns.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// What an event of IntelMQ is about, the most telling first.
-const SUBJECTS: [&str; 10] = [
-    "source.url",
-    "source.fqdn",
-    "source.ip",
-    "source.network",
-    "source.account",
-    "source.asn",
-    "destination.fqdn",
-    "destination.ip",
-    "malware.name",
-    "malware.hash.sha256",
-];
-/// Subjects that are shown of one event.
-const SUBJECTS_SHOWN: usize = 3;
+use crate::control::EventSubject;
+
 /// The columns before the subject have 86 characters: with fewer than these the subject would be cut off.
 const ONE_LINE_COLUMNS: usize = 120;
 
-/// Returns the lines for an event of form `iep04`; another line stays as it is. `width` is that of the terminal.
+/// The parts of one event that people are shown.
+pub struct EventRow<'a> {
+    /// RFC 3339, in UTC.
+    pub created: &'a str,
+    /// The full name.
+    pub id: &'a str,
+    pub publisher: &'a str,
+    pub tlp: &'a str,
+    pub sealed: bool,
+    pub subject: EventSubject,
+}
+
+impl EventRow<'_> {
+    /// `width` is that of the terminal.
+    pub fn lines(&self, width: Option<usize>) -> Vec<String> {
+        let time = self.created.get(..19).unwrap_or(self.created).replace('T', " ");
+        let uuid = self.id.rsplit(':').next().unwrap_or("-");
+        let id = uuid.get(..8).unwrap_or(uuid);
+        let label = if self.sealed { format!("{} sealed", self.tlp) } else { self.tlp.to_owned() };
+        let (publisher, about) = (self.publisher, &self.subject.about);
+        let kind = self.subject.kind.as_deref().unwrap_or("-");
+        if width.is_none_or(|width| width >= ONE_LINE_COLUMNS) {
+            return vec![format!("{time}Z  {id}  {publisher:16} {label:12} {kind:20} {about}")];
+        }
+        vec![format!("{time}Z  {id}  {publisher}  {label}"), format!("  {kind}  {about}")]
+    }
+}
+
+/// Returns the lines for an event of form `iep04`; another line stays as it is.
 pub fn lines(json: &[u8], width: Option<usize>) -> Vec<String> {
     let Ok(event) = serde_json::from_slice::<Value>(json) else {
         return vec![String::from_utf8_lossy(json).trim_end().to_owned()];
     };
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-    let created = text("/meta/created");
-    let time = created.get(..19).unwrap_or(created).replace('T', " ");
-    let sealed = event.pointer("/meta/sealed") == Some(&Value::Bool(true));
-    let label = if sealed { format!("{} sealed", text("/meta/tlp")) } else { text("/meta/tlp").to_owned() };
     let payload = event.get("payload").and_then(Value::as_object);
-    let kind = payload.and_then(|fields| fields.get("classification.type")).and_then(Value::as_str);
-    let about = payload.map(about).unwrap_or_default();
-    let id = text("/meta/uuid/current").rsplit(':').next().unwrap_or("-");
-    let id = id.get(..8).unwrap_or(id);
-    let (publisher, kind) = (text("/meta/publisher"), kind.unwrap_or("-"));
-    if width.is_none_or(|width| width >= ONE_LINE_COLUMNS) {
-        return vec![format!("{time}Z  {id}  {publisher:16} {label:12} {kind:20} {about}")];
-    }
-    vec![format!("{time}Z  {id}  {publisher}  {label}"), format!("  {kind}  {about}")]
-}
-
-/// The subjects that it has; of another format its first fields.
-fn about(payload: &Map<String, Value>) -> String {
-    let known: Vec<String> = SUBJECTS.iter().filter_map(|key| payload.get(*key)).map(plain).collect();
-    if !known.is_empty() {
-        return known.into_iter().take(SUBJECTS_SHOWN).collect::<Vec<_>>().join("  ");
-    }
-    let first = payload.iter().take(SUBJECTS_SHOWN).map(|(key, value)| format!("{key}={}", plain(value)));
-    first.collect::<Vec<_>>().join("  ")
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let row = EventRow {
+        created: text("/meta/created"),
+        id: text("/meta/uuid/current"),
+        publisher: text("/meta/publisher"),
+        tlp: text("/meta/tlp"),
+        sealed: event.pointer("/meta/sealed") == Some(&Value::Bool(true)),
+        subject: payload.map(EventSubject::of).unwrap_or_default(),
+    };
+    row.lines(width)
 }
 
 #[cfg(test)]

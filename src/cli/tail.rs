@@ -1,8 +1,6 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
-mod pretty;
-
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -16,7 +14,7 @@ use super::answer::{CommandAnswer, talk, terminal_size};
 use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
-use super::stop;
+use super::{pretty, stop};
 use crate::format::foreign::BodyFormat;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
