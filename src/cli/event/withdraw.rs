@@ -70,8 +70,8 @@ pub fn withdraw(
 
 /// The new event is in the format of the other: `file` has its payload alone.
 pub fn replace(place: &NodeDirectory, id: EventRef, file: &Path, json: bool) -> Result<(), CommandFailure> {
-    let payload = read_payload(file)?;
     let target = target(place, id, TakeBack::Replace)?;
+    let payload = read_payload(file)?;
     let form = (target.event_type.as_str(), target.format.as_str());
     let id = publish(place, &target, form, TakeBack::Replace, &payload)?;
     print(json, &serde_json::json!({"id": id, "replaces": target.id}), || Lines::of_text(&id))?;

@@ -11,6 +11,7 @@ use crate::cli::answer::print_object;
 use crate::cli::failure::{COULD_NOT, CliFault, CommandFailure, NO};
 use crate::cli::place::NodeDirectory;
 use crate::config::{ConfigProblem, FileLists, NodeConfig, PeerFile, PeerFiles};
+use crate::filter::NoLists;
 use crate::identity::{PublisherName, public_key_text};
 use crate::policy::Rate;
 use crate::terminal::Lines;
@@ -66,10 +67,16 @@ fn side(text: &str, config: &NodeConfig, known: &PeerFiles) -> Result<(PeerFile,
     Ok((parsed.map_err(|problems| refused(&problems))?, text.to_owned()))
 }
 
-/// A peer with the same key, and nothing else in its file.
+/// The same peer, with nothing about what may go to it and come from it.
 fn defaults_of(peer: &PeerFile) -> Result<PeerFile, CommandFailure> {
     let text = format!("key = \"{}\"\n", public_key_text(&peer.peer.key));
-    PeerFile::parse_with(&peer.file, &text, &crate::filter::NoLists).map_err(|problems| refused(&problems))
+    let mut defaults =
+        PeerFile::parse_with(&peer.file, &text, &NoLists).map_err(|problems| refused(&problems))?;
+    defaults.peer.seal = peer.peer.seal;
+    defaults.peer.aliases.clone_from(&peer.peer.aliases);
+    defaults.addresses.clone_from(&peer.addresses);
+    defaults.care.contact.clone_from(&peer.care.contact);
+    Ok(defaults)
 }
 
 fn refused(problems: &[ConfigProblem]) -> CommandFailure {

@@ -23,8 +23,6 @@ pub fn rename(place: &NodeDirectory, old: &PublisherName, new: &PublisherName) -
     place.audit(&config, AuditedAction::PeerRenamed, Some(new), &format!("it was {old}"));
     told(place);
     talk(format!("Peer {old} is now {new}: {}", renamed.display()));
-    talk(format!(
-        "The old name still stands for it in `to`, groups, filters of paths and ids: aliases = [\"{old}\", …]"
-    ));
+    talk("Its old name stays as an alias: events that name it are for the same peer.");
     Ok(())
 }
