@@ -125,6 +125,31 @@ socket_group and paths at the next start. Exits 1 if the file cannot be used: th
 
 Exits 1 if something is wrong; warnings alone exit 0.")]
     Check(DirArgs),
+    /// Write configuration, keys, peers and lists into one file, for `restore`; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh backup -C /srv/mesh mesh.tar
+  intelmesh backup - -C /srv/mesh | age -p > mesh.tar.age
+
+It has the private keys: keep it encrypted. The journal is not in it: peers hold the events.")]
+    Backup {
+        /// A new file, a tar archive; - is stdout
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make the node of a backup again, in a directory that is none yet.
+    #[command(after_help = "Examples:
+  intelmesh restore mesh.tar /srv/mesh
+  age -d mesh.tar.age | intelmesh restore - /etc/intelmesh
+
+The node that was backed up must never run again: one key is one running node.")]
+    Restore {
+        /// A file that `backup` wrote; - is stdin
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// The directory to make
+        #[arg(value_name = "DIR")]
+        node: Option<PathBuf>,
+    },
     /// Print what somebody who helps has to know: status, check, configuration, files; no secret and no event.
     #[command(after_help = "Examples:
   intelmesh doctor -C /srv/mesh > report.txt

@@ -1,5 +1,6 @@
 //! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
 
+mod backups;
 mod formats;
 mod mistakes;
 mod peers;
