@@ -25,7 +25,7 @@ fn backed_up() -> Shell {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
-    let said = "7 files of cert-at, with its private keys: keep them encrypted\n\
+    let said = "8 files of cert-at, with its private keys: keep them encrypted\n\
                 the journal is not among them: its peers hold the events\n";
     shell.says("backup b.tar -C at", "", 0, "", said);
     shell
@@ -43,7 +43,7 @@ fn a_backup_is_restored_as_it_was() {
     let listed = String::from_utf8(listed.stdout).unwrap();
     let mut files: Vec<&str> = listed.lines().collect();
     assert_eq!(files.remove(0), "manifest.json");
-    assert_eq!(files.len(), 7, "{listed}");
+    assert_eq!(files.len(), 8, "{listed}");
     let restored = shell.run("restore b.tar new/at", "");
     assert_eq!((restored.code, restored.stdout.as_str()), (Some(0), "new/at\n"), "{}", restored.stderr);
     assert!(
