@@ -112,11 +112,18 @@ impl LabelPayload<'_> {
             } else if key.eq_ignore_ascii_case("extra.tlp") {
                 put(self.text, member, "extra.tlp of the payload", found);
             } else if key.eq_ignore_ascii_case("extra") {
-                inside_extra(self.text, member, value, found);
+                match member.kind {
+                    JsonKind::Object => inside_extra(value, found),
+                    JsonKind::String => {
+                        inside_extra(&string_of(self.text, member).unwrap_or_default(), found);
+                    }
+                    _ => {}
+                }
             }
         }
+        // A number that cannot be converted is carried, and must not take the label away.
         if let Some(format) = foreign_format(self.format.as_str())
-            && let Ok(message) = serde_json::from_str(&format.readable(self.text))
+            && let Value::Object(message) = json::value_of(&format.readable(self.text))
         {
             format.labels(&message, found);
         }
@@ -139,16 +146,20 @@ fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec
     }
 }
 
-/// Looks inside `extra` as an object, or as IntelMQ's string that holds one.
-fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
-    let inside = match member.kind {
-        JsonKind::Object => value.to_owned(),
-        JsonKind::String => string_of(text, member).unwrap_or_default().into_owned(),
-        _ => return,
-    };
-    let Ok(scan) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) else { return };
-    for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tlp")) {
-        put(&inside, member, "extra.tlp of the payload", found);
+/// Looks inside `extra` as the text of an object, which IntelMQ writes into a string.
+pub(super) fn inside_extra(inside: &str, found: &mut Vec<EventLabel>) {
+    const PLACE: &str = "extra.tlp of the payload";
+    match json::scan(inside.as_bytes(), JSON_DEPTH_MAX) {
+        Ok(scan) => {
+            for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tlp")) {
+                put(inside, member, PLACE, found);
+            }
+        }
+        // Another reader may find a label in it.
+        Err(_) if inside.trim_start().starts_with('{') && inside.to_ascii_lowercase().contains("tlp") => {
+            found.push(EventLabel::unread(inside, PLACE));
+        }
+        Err(_) => {}
     }
 }
 

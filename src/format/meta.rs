@@ -48,9 +48,7 @@ impl EventMeta {
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
         for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
-            if let Ok(tags) = serde_json::from_str(&ext[member.value_at.clone()]) {
-                each_label(&tags, with);
-            }
+            each_label(&json::value_of(&ext[member.value_at.clone()]), with);
         }
     }
 }

@@ -76,6 +76,28 @@ fn the_strictest_of_all_places_is_the_label() {
     );
 }
 
+/// `1e999` is JSON, and fits no type: such a body is carried.
+#[test]
+fn numbers_out_of_range_hide_no_label() {
+    for (line, want) in [
+        (r#"{"meta":{"format":"idea"},"payload":{"TLP":"RED","x":1e999}}"#, Tlp::Red),
+        (r#"{"meta":{"format":"n6"},"payload":{"x":[-1e999],"restriction":"need-to-know"}}"#, Tlp::Amber),
+        (r#"{"meta":{"format":"n6"},"payload":{"restriction":1e999}}"#, Tlp::Red),
+        (r#"{"meta":{"format":"misp"},"payload":{"x":1e999,"Tag":[{"name":"tlp:amber"}]}}"#, Tlp::Amber),
+        (r#"{"meta":{"tags":["tlp:red",1e999]},"payload":{"a":1}}"#, Tlp::Red),
+        (r#"{"a":1,"extra":"{\"tlp\":\"RED\",\"x\":1e999}"}"#, Tlp::Red),
+    ] {
+        assert_eq!(label(line), want, "{line}");
+    }
+}
+
+/// Readers differ in the one of two equal keys that they take, so nobody knows what the author meant.
+#[test]
+fn an_extra_that_cannot_be_read_is_red() {
+    assert_eq!(label(r#"{"a":1,"extra":"{\"tlp\":\"RED\",\"tlp\":\"CLEAR\"}"}"#), Tlp::Red);
+    assert_eq!(label(r#"{"a":1,"extra":"{no label"}"#), Tlp::Clear);
+}
+
 /// What stays at home still says how the event may be shared.
 #[test]
 fn stripped_fields_keep_their_label() {
