@@ -4,14 +4,11 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdScheme};
-use intelmesh::event::EventFormat;
-use intelmesh::filter::{Filter, FilterFacts, NoLists, decode_bodies_with};
-use intelmesh::format::foreign::carried_events;
-use intelmesh::format::foreign::convert::LineConversion;
-use intelmesh::identity::HopPath;
-use intelmesh::policy::Tlp;
-use intelmesh::time::Timestamp;
+use intelmesh::testing::{Extensions, LineConversion, carried_events, decode_bodies_with};
+use intelmesh::{
+    Body, Core, ENVELOPE_VERSION, EventFormat, EventType, Filter, FilterFacts, HopPath, IdScheme, NoLists,
+    Timestamp, Tlp,
+};
 
 const NOW: Timestamp = Timestamp(1_767_312_000_000);
 

@@ -26,10 +26,9 @@ pub use delivery::{DeliveryRecord, DeliveryState, ReaderName};
 pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
 pub use dry_run::{
-    DryRunOutcome, LineDryRun, PASSES, PolicyChange, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX,
-    TRIAL_SCHEMA,
+    LineDryRun, PASSES, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA,
 };
-pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
+pub use event_ref::EventRef;
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 
 /// Name and number of the JSON form of one event.

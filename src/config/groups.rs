@@ -172,7 +172,7 @@ mod tests {
         }
         std::fs::write(dir.path().join("intelmesh.toml"), "name = \"us\"").unwrap();
         for (seed, name) in [(2, "a"), (3, "b")] {
-            let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+            let key = crate::fixture::key(seed).verifying_key();
             let text = format!("key = \"{}\"\naliases = [\"old-{name}\"]", public_key_text(&key));
             std::fs::write(dir.path().join(format!("peers/{name}.toml")), text).unwrap();
         }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn loaded(config: &NodeConfig, before: &PeerFiles) -> PeerFiles {
-        before.reload(config, &ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key())
+        before.reload(config, &crate::fixture::key(1).verifying_key())
     }
 
     #[test]

@@ -21,9 +21,8 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use filters::FileLists;
-pub use groups::GroupFile;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerCare, PeerFile, PeerPairing, RuleLines};
+pub use peer_file::{PeerFile, PeerPairing};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 

@@ -9,7 +9,7 @@ use super::node::{aliases, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlSection, checked, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
-use crate::filter::{FilterLists, NoLists};
+use crate::filter::FilterLists;
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -104,8 +104,9 @@ impl PeerFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
+    #[cfg(any(test, feature = "sim"))]
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
-        Self::parse_with(file, text, &NoLists)
+        Self::parse_with(file, text, &crate::filter::NoLists)
     }
 
     /// The same, if its filters may name `lists`.
@@ -301,7 +302,7 @@ mod tests {
     use crate::policy::Tlp;
 
     fn key() -> String {
-        public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key())
+        public_key_text(&crate::fixture::key(7).verifying_key())
     }
 
     fn parsed(text: &str) -> Result<PeerFile, Vec<String>> {

@@ -2,7 +2,6 @@
 //! a node that runs already keeps the earlier content of that file. If a file is gone, so is its peer. Polled by
 //! fingerprint rather than watched: that works on every file system.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -34,11 +33,6 @@ pub struct PeerFiles {
 pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
 impl FilesFingerprint {
-    /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
-    pub fn of(peers_dir: &Path) -> Self {
-        Self::of_files(toml_paths(peers_dir).unwrap_or_default())
-    }
-
     /// Returns the fingerprint of peers and groups, and of the lists that filters may name.
     pub fn of_agreements(paths: &NodePaths) -> Self {
         let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
@@ -132,11 +126,6 @@ impl PeerFiles {
             .with_groups(groups.collect())
     }
 
-    /// The addresses of each peer that is dialled.
-    pub fn addresses(&self) -> BTreeMap<PublisherName, Vec<String>> {
-        self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
-    }
-
     /// Returns whether a file says that this publisher is deliberately not trusted.
     pub fn ignores(&self, publisher: &PublisherName) -> bool {
         self.peers.iter().any(|file| file.ignore.contains(publisher))
@@ -216,7 +205,7 @@ mod tests {
     use crate::identity::public_key_text;
 
     fn key(seed: u8) -> VerifyingKey {
-        ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+        crate::fixture::key(seed).verifying_key()
     }
 
     struct Node {
@@ -331,15 +320,15 @@ mod tests {
         let node = Node::new();
         let peers = node.dir.path().join("peers");
         node.write("a", 2, "");
-        let first = FilesFingerprint::of(&peers);
-        assert_eq!(first, FilesFingerprint::of(&peers));
+        let first = FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default());
+        assert_eq!(first, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
         node.write("a", 2, "paused = true");
-        let second = FilesFingerprint::of(&peers);
+        let second = FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default());
         assert_ne!(first, second);
         std::fs::write(peers.join(".a.toml.swp"), "").unwrap();
         std::fs::write(peers.join("README.md"), "").unwrap();
-        assert_eq!(second, FilesFingerprint::of(&peers));
+        assert_eq!(second, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
         std::fs::remove_file(node.file("a")).unwrap();
-        assert_ne!(second, FilesFingerprint::of(&peers));
+        assert_ne!(second, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
     }
 }

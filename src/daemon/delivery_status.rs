@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_published_or_brought_under_an_older_name_it_has() {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let key = crate::fixture::key(7).verifying_key();
         let text = format!("key = \"{}\"\naliases = [\"old-ee\"]", crate::identity::public_key_text(&key));
         let file = PeerFile::parse(std::path::Path::new("peers/cert-ee.toml"), &text).unwrap();
         let name = |text| PublisherName::parse(text).unwrap();

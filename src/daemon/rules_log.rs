@@ -190,7 +190,7 @@ mod tests {
         }
 
         fn file(&self, share: &str) -> PeerFile {
-            let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+            let key = crate::fixture::key(7).verifying_key();
             let text = format!("key = \"{}\"\n[share]\n{share}\n", public_key_text(&key));
             let lists = FileLists::new(&self.lists());
             PeerFile::parse_with(Path::new("peers/cert-ee.toml"), &text, &lists).unwrap()

@@ -107,7 +107,7 @@ mod tests {
 
     /// Returns a large envelope or a small one, as a peer sends it, with its key.
     fn shown(body_bytes: usize) -> ToVerify {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let key = crate::fixture::key(7);
         let signed = crate::envelope::Signer::new(key.clone()).sign(core(body_bytes)).unwrap();
         let bytes = signed.envelope().bytes().clone();
         (UnverifiedEnvelope::decode(bytes).unwrap(), vec![key.verifying_key()])
@@ -127,7 +127,7 @@ mod tests {
         let line = format!(r#"{{"raw":"{}"}}"#, "A".repeat(body_bytes));
         match intake(line.as_bytes(), &door) {
             Ok(ParsedSubmission::New(draft)) => {
-                let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+                let key = crate::fixture::key(7).verifying_key();
                 let trust = crate::policy::TrustList::new(door.publisher.clone(), key, []);
                 draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap()
             }

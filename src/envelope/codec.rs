@@ -61,6 +61,7 @@ impl UnverifiedEnvelope {
 ///
 /// # Errors
 /// [`CodecError`].
+#[cfg(any(feature = "node", feature = "sim"))]
 pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
     core_fields::names_others(EnvelopeParts::read(bytes)?.payload)
 }

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use facts::{BodyDecoder, FilterFacts, decode_bodies_with};
+pub use facts::{FilterFacts, decode_bodies_with};
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
 pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
@@ -37,6 +37,16 @@ use value::JsonMembers;
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
 /// A compiled filter. Two are equal if they have the same text and lists.
+///
+/// ```
+/// use intelmesh::{Filter, NoLists};
+///
+/// let filter = Filter::compile(r#"event["source.geolocation.cc"] in ["AT", "EE"]"#, &NoLists)?;
+/// assert!(!filter.reads_meta());
+/// let fault = Filter::compile("event[", &NoLists).unwrap_err();
+/// assert_eq!(fault.line, 1);
+/// # Ok::<(), intelmesh::FilterFault>(())
+/// ```
 pub struct Filter {
     source: String,
     digest: [u8; 32],
@@ -106,6 +116,7 @@ impl Filter {
         })
     }
 
+    /// Returns the text of the filter.
     pub fn source(&self) -> &str {
         &self.source
     }

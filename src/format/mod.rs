@@ -22,12 +22,10 @@ mod siblings;
 mod strip;
 pub mod takeback;
 
-pub use audience::Addressed;
 pub use door::{DoorDefaults, MessageRule, MultipleValues};
 pub use draft::{CoreDraft, IdInputs};
 pub use handoff::{Carried, DeliveryForm, HandOff};
 pub use intake::{ParsedSubmission, Returned, intake};
 pub use refusal::{SubmitCode, SubmitError};
 pub use republish::ChildEvent;
-pub use siblings::{ExplodedEvent, SiblingEvents};
 pub use strip::{StripRule, StripRuleError};

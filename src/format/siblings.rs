@@ -76,6 +76,7 @@ impl ExplodedEvent {
     }
 
     /// Returns the number of events.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.drafts.len()
     }

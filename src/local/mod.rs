@@ -47,9 +47,9 @@ use submit::submission::{EventSubmitter, PendingSubmission};
 
 pub use control::ControlHandler;
 pub use dead_letter::record::{AsideRecord, read_aside};
-pub use dead_letter::retry::{AgainError, EntryQuestion};
+pub use dead_letter::retry::EntryQuestion;
 pub use deliver::opening::EnvelopeOpening;
-pub use door_set::{DoorSet, JournalQuestions, MarkQuestion};
+pub use door_set::{DoorSet, JournalQuestions};
 pub use redis::{AddressFault, RedisAddress};
 pub use socket::{connect, group_id};
 

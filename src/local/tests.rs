@@ -112,7 +112,7 @@ fn name(text: &str) -> PublisherName {
 }
 
 fn signer() -> Signer {
-    Signer::new(ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
+    Signer::new(crate::fixture::key(1))
 }
 
 fn door() -> DoorDefaults {

@@ -53,10 +53,6 @@ impl TokenBucket {
         let lacking = u64::try_from(1_000 - self.milli_tokens).unwrap_or(0);
         lacking.div_ceil(u64::from(self.rate.per_second).max(1))
     }
-
-    pub fn rate(&self) -> Rate {
-        self.rate
-    }
 }
 
 #[cfg(test)]

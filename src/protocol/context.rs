@@ -17,6 +17,7 @@ use crate::wire::Mark;
 /// Settings that the core gets once.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
+    /// The federation that both ends of a feed must name.
     pub federation: String,
     /// The program and its version, for HELLO.
     pub software: String,
@@ -26,8 +27,11 @@ pub struct CoreConfig {
     pub seed: u64,
     /// How long the seen set remembers, in ms: the journal's retention and a day.
     pub seen_keep_ms: u64,
+    /// All, but in tests that show what each is for.
     pub rules: Rules,
+    /// Bounds of one feed.
     pub bounds: CoreBounds,
+    /// The version that is spoken.
     pub dialect: Dialect,
 }
 

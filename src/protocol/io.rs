@@ -34,6 +34,7 @@ pub struct ConsumerId(pub u64);
 pub enum JournalReader {
     /// The sending end of a feed.
     Feed(StreamId),
+    /// A connection of the pipeline.
     Consumer(ConsumerId),
 }
 
@@ -48,6 +49,7 @@ pub enum Role {
 
 /// Something that happened outside.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Input {
     Transport(TransportInput),
     Store(StoreInput),
@@ -62,6 +64,7 @@ pub enum Input {
 
 /// Something to do outside.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Output {
     Transport(TransportOutput),
     Store(StoreOutput),

@@ -37,6 +37,7 @@ const STEADY_EVERY_MS: u64 = 60_000;
 /// `seen_floor` rises in steps of this, in ms.
 const FLOOR_STEP_MS: u64 = 60 * 60 * 1_000;
 
+/// The protocol of one node: see the module for the order of its methods.
 #[derive(Debug)]
 pub struct Node {
     pub(super) core: CoreState,
@@ -91,6 +92,7 @@ impl Node {
         node
     }
 
+    /// Takes one input.
     pub fn handle_input(&mut self, input: impl Into<Input>, now: Now) {
         self.set_now(now);
         self.on_input(input.into());
@@ -106,11 +108,13 @@ impl Node {
         self.pump();
     }
 
+    /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
         self.set_now(now);
         self.pump();
     }
 
+    /// Returns the next output; `None` once all are handed out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.core.traffic.next_output()
     }

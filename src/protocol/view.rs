@@ -55,6 +55,7 @@ pub struct ConsumerView {
 }
 
 impl Node {
+    /// Returns the figures that `status` shows.
     pub fn view(&self) -> NodeView {
         let core = &self.core;
         let last = core.disk.ends.last.seq;

@@ -13,6 +13,7 @@ impl ConsumerName {
         PublisherName::parse(text).map(Self)
     }
 
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

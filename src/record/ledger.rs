@@ -26,9 +26,12 @@ pub struct Position {
     pub generation: u64,
 }
 
+/// All that a node remembers beside its entries: the notes of the journal, applied in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
+    /// Of each peer that it reads.
     pub feeds: BTreeMap<PublisherName, FeedState>,
+    /// Of each named consumer.
     pub consumers: BTreeMap<ConsumerName, Position>,
     /// How often the operator moved or removed a position. A new consumer gets it as its generation.
     pub generation: u64,
@@ -48,6 +51,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Applies one note.
     pub fn apply(&mut self, note: &Note) {
         match note {
             Note::Advanced { peer, to } => self.feed(peer).advance(*to),

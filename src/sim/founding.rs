@@ -7,10 +7,8 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, Signer};
 use crate::identity::{EventId, PublisherName};
-use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::{DoorInput, OperatorInput, Ticket};
@@ -107,25 +105,16 @@ pub(super) fn core(
     let padding = "x".repeat(look.body_bytes);
     let body = format!(r#"{{"source.ip":"192.0.2.{}","extra.nth":{nth},"raw":"{padding}"}}"#, nth % 256);
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId {
             publisher,
             project: crate::identity::ProjectName::parse("simulated").expect("bug: it is a name"),
             uuid: uuid::Builder::from_random_bytes(uuid).into_uuid(),
         },
-        ids: IdScheme::Random,
         created,
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
         tlp: look.tlp,
         to: look.to,
-        max_hops: MAX_HOPS_DEFAULT,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::from(body)),
+        ..crate::fixture::core()
     }
 }
 

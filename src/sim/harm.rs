@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 
 use crate::envelope::Envelope;
+use crate::protocol::Input;
 use crate::protocol::io::StoreInput;
-use crate::protocol::{Input, ProtocolRule};
+use crate::protocol::rules::ProtocolRule;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::scheduler::SimEvent;

@@ -60,6 +60,7 @@ impl Default for HealthThresholds {
 impl HealthThresholds {
     /// So many times shorter.
     #[must_use]
+    #[cfg(feature = "sim")]
     pub fn divided_by(self, by: u32) -> Self {
         let by_ms = u64::from(by.max(1));
         Self {

@@ -64,13 +64,12 @@ pub struct StoreStats {
     pub journal_bytes: u64,
     pub seen_ids: u64,
     pub seen_bytes: u64,
+    #[cfg(test)]
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
     /// Of the same; `None` if it has no such limit.
     pub free_inodes: Option<u64>,
-    /// Below this no event is taken.
-    pub low_water_bytes: u64,
     pub problems: Vec<StoreProblem>,
 }
 
@@ -282,10 +281,10 @@ impl Store {
             journal_bytes: engine.journal.bytes(),
             seen_ids,
             seen_bytes,
+            #[cfg(test)]
             floor: engine.journal.ledger().floor,
             free_bytes: space.map_or(0, |space| space.free),
             free_inodes: self.shared.disk.free_inodes().unwrap_or_default(),
-            low_water_bytes: space.map_or(0, |space| space.low_water()),
             problems,
         }
     }

@@ -36,8 +36,8 @@ use tokio::task::JoinHandle;
 use crate::identity::PublisherName;
 use crate::protocol::io::{Input, TransportOutput};
 
-pub use address::{AddressError, parse_address};
-pub use check::{CheckReport, DialOutcome, DialReport, check};
+pub use address::AddressError;
+pub use check::{CheckReport, DialOutcome, check};
 pub use strangers::Stranger;
 
 use engine::TransportEngine;
@@ -73,14 +73,6 @@ pub enum TransportError {
     /// The Noise keys could not be derived from the node key.
     #[error("the node key does not serve for Noise: {0}")]
     Key(String),
-}
-
-/// Bytes of frames that came from and went to a peer since the start, without what Noise and yamux add.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrafficBytes {
-    pub peer: PublisherName,
-    pub received_bytes: u64,
-    pub sent_bytes: u64,
 }
 
 /// The peer id of a key, as libp2p writes it (`12D3…`).
@@ -135,11 +127,6 @@ impl Transport {
     /// [`STRANGERS_MAX`](crate::limits::STRANGERS_MAX).
     pub fn strangers(&self) -> Vec<Stranger> {
         self.shared.strangers()
-    }
-
-    /// One line for each peer that was ever connected and is still configured.
-    pub fn traffic(&self) -> Vec<TrafficBytes> {
-        self.shared.traffic()
     }
 
     /// Closes all feeds and connections, at most 2 s.

@@ -25,13 +25,6 @@ use crate::wire::{FaultCode, WireFrame};
 
 const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
 
-/// Bytes of frames from and to one peer.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub received_bytes: AtomicU64,
-    pub sent_bytes: AtomicU64,
-}
-
 /// When a connection was last heard of, as a number that only grows: of two, the lower was silent longer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamActivity {
@@ -60,7 +53,6 @@ pub(super) struct StreamPump {
     pub id: StreamId,
     pub queue: Arc<FeedQueue>,
     pub answers: mpsc::Sender<Input>,
-    pub counters: Arc<Counters>,
     pub activity: StreamActivity,
 }
 
@@ -209,7 +201,6 @@ impl StreamPump {
 
     fn on_read(&self, bytes: &[u8], buffer: &mut BytesMut) {
         self.activity.touch();
-        self.counters.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         buffer.extend_from_slice(bytes);
     }
 
@@ -232,7 +223,6 @@ impl StreamPump {
             if self.queue.is_empty() {
                 half.flush().await?;
             }
-            self.counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
             if !self.queue.closing.is_cancelled() {
                 let _ = self
                     .answers

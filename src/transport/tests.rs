@@ -29,7 +29,7 @@ fn peer(name: &str, key: &SigningKey, addresses: Vec<String>) -> PeerAddresses {
 
 /// Returns a transport, its messages to the core, and a feed stream that a hostile peer has opened to it.
 async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
-    let (own, hostile) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let (own, hostile) = (crate::fixture::key(1), crate::fixture::key(2));
     let (answers, mut inputs) = mpsc::channel(16);
     let config = TransportConfig { key: own.clone(), listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()] };
     let (transport, listening) = Transport::start(config, answers).await.unwrap();

@@ -41,6 +41,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("sim", SIMULATOR),
     ("daemon", EVERYTHING_BELOW_CLI),
     ("cli", EVERYTHING_BELOW_MAIN),
+    ("fixture", &["time", "event", "envelope", "policy"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

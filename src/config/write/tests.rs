@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{NodeConfig, PeerFile, PeerFiles};
 
 fn key(seed: u8) -> VerifyingKey {
-    ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+    crate::fixture::key(seed).verifying_key()
 }
 
 fn new_peer(seed: u8, address: &str) -> NewPeer {

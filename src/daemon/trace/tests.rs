@@ -1,4 +1,4 @@
-//! Traces of claims that no node of ours signs, over a store on a real directory. The walk itself is in `tests/links.rs`.
+//! Traces of claims that no node of ours signs, over a store on a real directory. The walk itself is in `tests/node/links.rs`.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;

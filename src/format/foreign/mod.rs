@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 pub use codec::{carried_events, check_fragment, check_message, decode_text, encode_event};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
-pub use report::{ConversionNote, ConversionReport};
+pub use report::ConversionReport;
 
 use super::label::EventLabel;
 use super::refusal::{SubmitCode, SubmitError};
@@ -79,8 +79,6 @@ pub struct DecodedMessage {
     pub uuid: Option<Uuid>,
     /// At least one.
     pub events: Vec<DecodedEvent>,
-    /// The time at which the other system detected it.
-    pub time: Option<Timestamp>,
     pub report: ConversionReport,
     /// The label of all events, from the format's own places.
     pub label: Option<EventLabel>,

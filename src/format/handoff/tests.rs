@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::envelope::{IdScheme, Signer, UnverifiedEnvelope};
+use crate::envelope::{Signer, UnverifiedEnvelope};
 use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
@@ -25,7 +25,7 @@ fn through(line: &[u8], form: DeliveryForm, with_type: bool, hops: &[&str]) -> S
         Ok(ParsedSubmission::New(draft)) => draft,
         other => panic!("{}: {other:?}", String::from_utf8_lossy(line)),
     };
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     let signed = signer.sign(draft.into_core(&made).unwrap()).unwrap();
     let received = UnverifiedEnvelope::decode(signed.envelope().bytes().clone()).unwrap();
     let verified = received.verify(&signer.verifying_key()).unwrap();
@@ -164,26 +164,15 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
 /// Sealed for cert-pl; its content cannot be read.
 fn sealed() -> std::sync::Arc<Envelope> {
     let core = Core {
-        version: crate::envelope::ENVELOPE_VERSION,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: crate::event::EventFormat::parse("intelmq").unwrap(),
         tlp: Tlp::Red,
         to: vec![PublisherName::parse("cert-pl").unwrap()],
         max_hops: 8,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
-        body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
+        ..crate::fixture::core()
     };
     let key = crate::envelope::SealKey::of(&[9; 32].into());
     let secret = BodyIdSecret::new([3; 32]);
     let core = crate::envelope::seal::seal(core, &[key], &secret, &mut rand::rng()).unwrap();
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     signer.sign(core).unwrap().envelope().clone()
 }
 

@@ -25,10 +25,10 @@ use super::foreign::{BodyFormat, BodyRule, NotConverted, convert_body};
 use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
+pub use adapt::AdaptedEvent;
 use adapt::{AdaptPlan, Subject};
-pub use adapt::{AdaptedEvent, Unfit};
 pub use annotate::{RelationFieldError, RelationFields};
-pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
+pub use harmonization::{Harmonization, HarmonizationError};
 pub use kind::classifications;
 
 /// Selects the `feed.*` and `time.observation` of a receiver's event.

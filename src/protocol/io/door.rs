@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 
 /// A submission, or something that a consumer did.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum DoorInput {
     /// A local event, signed. Answered by [`DoorOutput::Submitted`].
     Submit {
@@ -59,6 +60,7 @@ pub enum DoorInput {
 
 /// An answer to a submission, or something for a consumer.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum DoorOutput {
     Submitted {
         ticket: Ticket,
@@ -92,6 +94,7 @@ pub enum DoorOutput {
     },
 }
 
+/// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// It is on disk under its own id.
@@ -102,10 +105,13 @@ pub enum Submitted {
     Conflict,
     /// It came from the mesh, and this node does not know it: `foreign_event`.
     Foreign,
+    /// Nothing was stored: there is no room. It may be submitted again.
     DiskFull,
+    /// Nothing was stored: the node stops.
     Stopping,
-    /// The clock is wrong, or the keys are older than what this node published about them.
+    /// Nothing was stored: the clock is wrong, and peers would reject the date of the event.
     ClockOff,
+    /// Nothing was stored: the keys on disk are older than what this node has published of them.
     KeysStale,
 }
 
@@ -125,14 +131,18 @@ pub struct ConsumerRequest {
 }
 
 impl ConsumerRequest {
+    /// Returns what the consumer asks for, as the rule of the hand-off takes it.
     pub fn terms(&self) -> ConsumerTerms<'_> {
         ConsumerTerms { own: self.own, filter: self.filter.as_deref() }
     }
 }
 
+/// Where a consumer begins that has no position yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPosition {
+    /// At the oldest entry of the journal.
     Earliest,
+    /// Behind the newest entry.
     Now,
     /// Begins with this seq itself.
     Seq(u64),

@@ -12,6 +12,7 @@ use crate::record::ConsumerName;
 
 /// A change of files, or a command.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum OperatorInput {
     /// `peer` is dialled elsewhere from now on.
     AddressesChanged {

@@ -12,6 +12,7 @@ use crate::wire::Mark;
 
 /// An answer of the store, or a change on disk.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum StoreInput {
     /// A batch is on disk (`fdatasync` done). Its carriers got consecutive seqs from `first_seq` on, in
     /// their order; `ends` is the journal after it.
@@ -36,6 +37,7 @@ pub enum StoreInput {
 
 /// An order to the store.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum StoreOutput {
     /// Append in this order, sync, answer [`StoreInput::Stored`] or [`StoreInput::NotStored`].
     Append { ticket: Ticket, records: Vec<NewRecord> },
@@ -48,6 +50,7 @@ pub enum StoreOutput {
 
 /// A question to the store. Look-ups are answered in the order asked.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum StoreQuestion {
     /// Ask the seen set. By identity alone.
     LookUp { ticket: Ticket, keys: Vec<EventKey> },
@@ -69,10 +72,12 @@ pub struct Read {
     pub lost: u64,
     /// Those of which the index knows the key, up to a bound.
     pub broken: Vec<BrokenEntry>,
+    /// The entries, in order.
     pub entries: Vec<Arc<Entry>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum StoreFailure {
     #[error("the disk is full")]
     DiskFull,

@@ -7,6 +7,7 @@ use crate::wire::frame::encoded_len;
 
 /// A report of the transport.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum TransportInput {
     /// The first connection to `peer` stands, in whichever direction it was dialled.
     Connected { peer: PublisherName, address: String },
@@ -29,6 +30,7 @@ pub enum TransportInput {
 
 /// An order to the transport.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum TransportOutput {
     /// Connect to `peer` at any of its configured addresses.
     Dial { peer: PublisherName },
@@ -52,7 +54,9 @@ impl TransportOutput {
     }
 }
 
+/// Why a dial failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum DialFailure {
     /// No address answered; the last cause.
     Unreachable(String),

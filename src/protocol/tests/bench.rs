@@ -8,10 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, Signer};
 use crate::identity::{Check, CheckSecret, CoreDigest, EventId, EventKey, LogId, ProjectName, PublisherName};
-use crate::policy::{Peer, Tlp, TrustList};
+use crate::policy::{Peer, TrustList};
 use crate::protocol::io::{
     CommandRefused, ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role,
     StoreInput, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportInput, TransportOutput,
@@ -47,25 +46,14 @@ pub fn peer(of: &str) -> Peer {
 
 pub fn core(publisher: &str, nth: u8) -> Core {
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId {
             publisher: name(publisher),
             project: ProjectName::parse("intelmq").unwrap(),
             uuid: uuid::Builder::from_random_bytes([nth; 16]).into_uuid(),
         },
-        ids: IdScheme::Random,
         created: Timestamp(WALL),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::from(format!("{{\"extra.nth\":{nth}}}"))),
+        ..crate::fixture::core()
     }
 }
 

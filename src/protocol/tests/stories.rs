@@ -1,5 +1,5 @@
 //! The traps of the feed model as short stories of the real core. That the simulator would notice the lack of
-//! each rule is shown in `tests/simulation/rules.rs`.
+//! each rule is shown in `tests/protocol/simulation/rules.rs`.
 
 use super::bench::*;
 use crate::protocol::Input;

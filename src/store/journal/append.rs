@@ -84,12 +84,9 @@ impl JournalBatch {
     }
 
     /// Bytes that go to the disk.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.bytes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// Writes and syncs. After an error the batch must be abandoned.

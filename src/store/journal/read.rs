@@ -49,6 +49,7 @@ impl Located {
     }
 
     /// Returns the offset of its frame, in bytes from the start of its segment.
+    #[cfg(test)]
     pub fn offset(&self) -> u64 {
         self.bytes.start
     }
@@ -115,6 +116,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
+    #[cfg(any(test, feature = "sim"))]
     pub fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
         let mut after = after_seq;
         loop {

@@ -163,13 +163,8 @@ impl TransportEngine {
         record.streams.insert(feed, Arc::clone(&queue));
         link.streams += 1;
         self.shared.insert_stream(feed, Arc::clone(&queue));
-        let pump = StreamPump {
-            id: feed,
-            queue,
-            answers: self.answers.clone(),
-            counters: self.shared.counters(&link.name),
-            activity: record.activity.clone(),
-        };
+        let pump =
+            StreamPump { id: feed, queue, answers: self.answers.clone(), activity: record.activity.clone() };
         let (start, announced) = oneshot::channel();
         let input = TransportInput::FeedOpened { peer: link.name.clone(), stream: feed, role };
         self.outbox.push_back(PeerAnnouncement { input, then: Some(start) });

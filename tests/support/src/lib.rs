@@ -7,6 +7,7 @@
 
 pub mod delay;
 pub mod dice;
+mod doors;
 pub mod events;
 pub mod intelmq;
 pub mod node;
