@@ -73,6 +73,11 @@ pub const EXPLODED_EVENTS_MAX: usize = 256;
 /// All events of one such line together, in bytes of JSON. Beyond it the line is refused.
 pub const EXPLODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// JSON values of one message of another format, and of all events that it becomes. A small value takes about 100 times
+/// the memory of its text, so bytes alone would not bound it. Beyond it the message is not decoded; the largest
+/// messages of the field have 50,000.
+pub const MESSAGE_VALUES_MAX: usize = 128 * 1024;
+
 /// Ancestors of an event that was handed off and is published again (decisions/0014), itself counted.
 pub const REPUBLISH_ANCESTORS_MAX: usize = 4;
 

@@ -48,7 +48,11 @@ impl EventMeta {
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
         for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
-            each_label(&json::value_of(&ext[member.value_at.clone()]), with);
+            let text = &ext[member.value_at.clone()];
+            match json::value_of(text) {
+                Some(tags) => each_label(&tags.value, with),
+                None => with(text),
+            }
         }
     }
 }

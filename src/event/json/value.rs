@@ -3,38 +3,66 @@
 use serde_json::{Map, Value};
 
 use super::{JsonKind, JsonToken, JsonTokens, unquoted};
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::{JSON_DEPTH_MAX, MESSAGE_VALUES_MAX};
 
-/// Returns the value that a scanned text is. A number that no type holds becomes the text of its digits.
-pub fn value_of(text: &str) -> Value {
-    let mut tokens = JsonTokens::of(text);
-    tokens.next().map_or(Value::Null, |first| read(first, &mut tokens, 0))
+/// A JSON text as values.
+#[derive(Clone, Debug)]
+pub struct JsonRead {
+    pub value: Value,
+    /// The first number that no type holds. In `value` it is the text of its digits.
+    pub odd_number: Option<String>,
 }
 
-fn read(first: JsonToken<'_>, tokens: &mut JsonTokens<'_>, depth: usize) -> Value {
-    // No scan lets a deeper text through.
-    if depth > JSON_DEPTH_MAX + 2 {
-        return Value::Null;
+/// Returns the value that a scanned text is; `None` if it has more than [`MESSAGE_VALUES_MAX`] values.
+pub fn value_of(text: &str) -> Option<JsonRead> {
+    if count_values(text) > MESSAGE_VALUES_MAX {
+        return None;
     }
-    match first {
-        JsonToken::Close => Value::Null,
-        JsonToken::Scalar(JsonKind::String, text) => unquoted(text).into_owned().into(),
-        JsonToken::Scalar(_, text) => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
-        JsonToken::Open(JsonKind::Object) => {
-            let mut members = Map::new();
-            while let Some(JsonToken::Scalar(_, key)) = tokens.next()
-                && let Some(value) = tokens.next()
-            {
-                members.insert(unquoted(key).into_owned(), read(value, tokens, depth + 1));
-            }
-            Value::Object(members)
+    let mut reader = ValueReader { tokens: JsonTokens::of(text), odd_number: None };
+    let value = reader.tokens.next().map_or(Value::Null, |first| reader.read(first, 0));
+    Some(JsonRead { value, odd_number: reader.odd_number })
+}
+
+/// Returns the number of values in a scanned text. Keys are counted too.
+pub fn count_values(text: &str) -> usize {
+    JsonTokens::of(text).filter(|token| *token != JsonToken::Close).count()
+}
+
+struct ValueReader<'a> {
+    tokens: JsonTokens<'a>,
+    odd_number: Option<String>,
+}
+
+impl<'a> ValueReader<'a> {
+    fn read(&mut self, first: JsonToken<'a>, depth: usize) -> Value {
+        // No scan lets a deeper text through.
+        if depth > JSON_DEPTH_MAX + 2 {
+            return Value::Null;
         }
-        JsonToken::Open(_) => {
-            let mut elements = Vec::new();
-            while let Some(token) = tokens.next().filter(|token| *token != JsonToken::Close) {
-                elements.push(read(token, tokens, depth + 1));
+        match first {
+            JsonToken::Close => Value::Null,
+            JsonToken::Scalar(JsonKind::String, text) => unquoted(text).into_owned().into(),
+            JsonToken::Scalar(_, text) => serde_json::from_str(text).unwrap_or_else(|_| {
+                self.odd_number.get_or_insert_with(|| text.to_owned());
+                text.into()
+            }),
+            JsonToken::Open(JsonKind::Object) => {
+                let mut members = Map::new();
+                while let Some(JsonToken::Scalar(_, key)) = self.tokens.next()
+                    && let Some(value) = self.tokens.next()
+                {
+                    let value = self.read(value, depth + 1);
+                    members.insert(unquoted(key).into_owned(), value);
+                }
+                Value::Object(members)
             }
-            Value::Array(elements)
+            JsonToken::Open(_) => {
+                let mut elements = Vec::new();
+                while let Some(token) = self.tokens.next().filter(|token| *token != JsonToken::Close) {
+                    elements.push(self.read(token, depth + 1));
+                }
+                Value::Array(elements)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod codec;
 pub mod convert;
+mod decoded;
 mod fields;
 mod flat;
 mod handed;
@@ -19,7 +20,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use codec::{carried_events, check_fragment, check_message, decode_text, encode_event};
+pub use codec::{ForeignMessage, carried_events, decode_text, encode_event};
+pub use decoded::{DecodedEvent, DecodedMessage};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 pub use report::ConversionReport;
 
@@ -72,29 +74,6 @@ pub fn foreign_format(name: &str) -> Option<&'static dyn ForeignFormat> {
     all.into_iter().find(|format| format.name() == name)
 }
 
-/// A message as flat events.
-#[derive(Debug)]
-pub struct DecodedMessage {
-    /// The message's own id; the id of its event, if there is one event.
-    pub uuid: Option<Uuid>,
-    /// At least one.
-    pub events: Vec<DecodedEvent>,
-    pub report: ConversionReport,
-    /// The label of all events, from the format's own places.
-    pub label: Option<EventLabel>,
-}
-
-/// One event of a message.
-#[derive(Clone, Debug)]
-pub struct DecodedEvent {
-    /// Given if the message names each of its events; else the id is one of the body.
-    pub uuid: Option<Uuid>,
-    pub links: Vec<ForeignLink>,
-    /// The stricter of this and the message's counts.
-    pub label: Option<EventLabel>,
-    pub payload: JsonObject,
-}
-
 /// A relation that a message states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignLink {
@@ -143,8 +122,8 @@ pub struct EventView<'a> {
     /// The UUID of `id`, or else one of the content.
     pub uuid: Uuid,
     pub created: Timestamp,
-    /// The strictest label of meta and payload.
-    pub tlp: Tlp,
+    /// The strictest label of meta and payload; `None` if nothing gives one, which is not the same as CLEAR.
+    pub tlp: Option<Tlp>,
     pub parent: Option<&'a EventId>,
     pub links: &'a [Link],
     pub path: &'a HopPath,

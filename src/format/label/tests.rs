@@ -65,6 +65,28 @@ fn the_strictest_of_all_places_is_the_label() {
             Tlp::Red,
         ),
         (r#"{"meta":{"format":"misp"},"payload":{"Event":{"Tag":[{"name":"tlp:ex:chr"}]}}}"#, Tlp::Red),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"response":[{"Event":{"Tag":[{"name":"tlp:red"}]}}]}}"#,
+            Tlp::Red,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"Event":{"EventReport":[{"Tag":[{"name":"tlp:amber"}]}]}}}"#,
+            Tlp::Amber,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"Event":{"EventTag":[{"Tag":{"name":"tlp:amber"}}]}}}"#,
+            Tlp::Amber,
+        ),
+        (r#"{"meta":{"format":"misp"},"payload":{"object_relation":"tlp","value":"RED"}}"#, Tlp::Red),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"object_relation":"extra.tlp","value":"AMBER"}}"#,
+            Tlp::Amber,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"object_relation":"extra","value":"{\"tlp\":\"RED\",\"x\":1e999}"}}"#,
+            Tlp::Red,
+        ),
+        (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public","extra":{"tlp":"RED"}}}"#, Tlp::Red),
     ] {
         assert_eq!(label(line), want, "{line}");
     }
