@@ -78,6 +78,11 @@ pub const EXPLODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// messages of the field have 50,000.
 pub const MESSAGE_VALUES_MAX: usize = 128 * 1024;
 
+/// Decoded messages that are kept for the filters of other peers and consumers, and their bytes. Beyond it the oldest
+/// goes, and is decoded again if a filter asks for it.
+pub const RECENT_MESSAGES_MAX: usize = 32;
+pub const RECENT_MESSAGES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Ancestors of an event that was handed off and is published again (decisions/0014), itself counted.
 pub const REPUBLISH_ANCESTORS_MAX: usize = 4;
 

@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::facts::BodyDecoder;
 use crate::limits::FILTER_LIST_ENTRIES_MAX;
 
 /// Why a list cannot be used.
@@ -31,6 +32,11 @@ pub trait FilterLists: Sync {
     /// # Errors
     /// [`ListFault`].
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
+
+    /// Returns the decoder of carried messages. Without one, a filter has no answer for their content.
+    fn decoder(&self) -> Option<BodyDecoder> {
+        None
+    }
 }
 
 /// A source without lists.

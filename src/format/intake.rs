@@ -241,6 +241,10 @@ fn converted(
 ) -> Result<ParsedSubmission, SubmitError> {
     let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
     let single = decoded.events.len() == 1;
+    if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
+        let unseen = SubmitError::not_ours(id);
+        return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
+    }
     let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
     let mut drafts = Vec::with_capacity(decoded.events.len());
     for event in decoded.events {
@@ -260,7 +264,12 @@ fn converted(
                 return Err(label.map_or(fault, |label| label.goes_to_nobody()));
             }
             Err(fault) => return Err(fault),
-            Ok(other) => return Ok(other),
+            // The answer to one event would stand for all of them.
+            Ok(_) => {
+                return Err(SubmitError::bad_id(
+                    "an event of the message says that it was handed off before",
+                ));
+            }
         };
         drafts.push(*draft);
     }

@@ -85,6 +85,11 @@ impl EventLabel {
         Self { tlp: Tlp::Red, unread: Some(UnreadLabel { place, text }) }
     }
 
+    /// Returns false if its text is not a label.
+    pub fn is_read(&self) -> bool {
+        self.unread.is_none()
+    }
+
     /// Makes it at least as strict as `tlp`.
     pub fn raise(&mut self, tlp: Tlp) {
         self.tlp = self.tlp.max(tlp);

@@ -2,10 +2,7 @@
 //! that fails anywhere gives nothing.
 
 use super::decoded::check_links;
-use super::{
-    DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent,
-    foreign_format,
-};
+use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
 use crate::event::check_body;
 use crate::event::json::{self, JsonKind, JsonRead, JsonScan};
 use crate::format::label::{EventLabel, LabelPayload};
@@ -63,6 +60,13 @@ impl ForeignMessage {
         }
     }
 
+    /// Returns the strictest label in the places of its format.
+    pub fn own_label(&self) -> Option<EventLabel> {
+        let mut found = Vec::new();
+        self.members.iter().for_each(|members| self.format.labels(members, &mut found));
+        EventLabel::strictest(found)
+    }
+
     /// Returns its events, and the label of all of them.
     ///
     /// # Errors
@@ -89,12 +93,6 @@ impl ForeignMessage {
 /// [`SubmitError`] with the code of the format, of JSON, or of the events that it would become.
 pub fn decode_text(format: &'static dyn ForeignFormat, text: &str) -> Result<DecodedMessage, SubmitError> {
     ForeignMessage::read(format, text)?.decode()
-}
-
-/// Returns the flat events of a carried body, for filters.
-pub fn carried_events(format: &str, body: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let decoded = decode_text(foreign_format(format)?, std::str::from_utf8(body).ok()?).ok()?;
-    Some(decoded.events.iter().map(|event| text_of(&event.payload).into_bytes()).collect())
 }
 
 /// Encodes one event.

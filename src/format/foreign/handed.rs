@@ -7,12 +7,17 @@ use uuid::Uuid;
 
 use super::codec::{read_object, text_of};
 use super::convert::put_label;
-use super::{EncodeOptions, EventView, ForeignFormat, JsonObject, decode_text, encode_event, foreign_format};
+use super::{
+    EncodeOptions, EventView, ForeignFormat, ForeignMessage, JsonObject, decode_text, encode_event,
+    foreign_format,
+};
 use crate::envelope::Core;
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind};
+use crate::format::edit;
 use crate::format::handoff::Carried;
 use crate::format::label::EventLabel;
+use crate::format::refusal::SubmitError;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
@@ -91,9 +96,13 @@ pub fn convert_body(
     let Some(payload) = carried.payload() else { return Ok(None) };
     let text = std::str::from_utf8(payload).unwrap_or_default();
     if own.as_str() == wanted.as_str() {
-        let passed = node.filter(|_| wanted == BodyFormat::Idea).and_then(|node| with_node(text, node));
+        let Some(format) = foreign_format(own.as_str()) else { return Ok(None) };
+        let labelled = with_label(format, text, carried.core().tlp)?;
+        let passed = node
+            .filter(|_| wanted == BodyFormat::Idea)
+            .and_then(|node| with_node(labelled.as_deref().unwrap_or(text), node));
         let body = |text: String| ConvertedBody { format: wanted, payload: text.into(), part: None };
-        return Ok(passed.map(|text| vec![body(text)]));
+        return Ok(passed.or(labelled).map(|text| vec![body(text)]));
     }
     let events = flat_events(carried.core(), text)?;
     let count = events.len();
@@ -112,6 +121,33 @@ pub fn convert_body(
         Ok(ConvertedBody { format: wanted, payload: payload.into(), part })
     });
     bodies.collect::<Result<_, _>>().map(Some)
+}
+
+/// Returns a message with the strictest label of envelope and body in the place of its format, and all else token for
+/// token; `None` if that place has it.
+fn with_label(
+    format: &'static dyn ForeignFormat,
+    text: &str,
+    tlp: Tlp,
+) -> Result<Option<String>, NotConverted> {
+    let refused = |fault: SubmitError| NotConverted { code: fault.code.as_str(), why: fault.message };
+    let message = ForeignMessage::read(format, text).map_err(refused)?;
+    let mut found = Vec::new();
+    message.labels(&mut found);
+    let all = found.iter().map(|label| label.tlp).fold(tlp, Tlp::max);
+    let own = message.own_label();
+    if own.as_ref().map_or(Tlp::Clear, |label| label.tlp) >= all && own.is_none_or(|label| label.is_read()) {
+        return Ok(None);
+    }
+    let Some((key, value)) = format.label_member(all) else { return Ok(None) };
+    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX).map_err(|fault| refused(fault.into()))?;
+    let cuts = edit::cuts(&scan.members, |member| member.key.eq_ignore_ascii_case(key));
+    let rest = edit::copy_without(text.as_bytes(), &cuts);
+    // Cuts begin and end between characters.
+    let rest = String::from_utf8_lossy(&rest);
+    let inside = rest.trim_start().strip_prefix('{').unwrap_or_default();
+    let comma = if inside.trim() == "}" { "" } else { "," };
+    Ok(Some(format!("{{\"{key}\":\"{value}\"{comma}{inside}")))
 }
 
 /// Returns a message of IDEA with this node before all others, and all else token for token; `None` if its list of nodes

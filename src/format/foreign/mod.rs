@@ -2,6 +2,7 @@
 //! §5). A message becomes 1 to 256 flat IntelMQ events, whole or not at all. Nothing is read or written here, and
 //! the caller decides whether a body is carried or converted.
 
+mod carried;
 mod codec;
 pub mod convert;
 mod decoded;
@@ -20,7 +21,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use codec::{ForeignMessage, carried_events, decode_text, encode_event};
+pub use carried::carried_events;
+pub use codec::{ForeignMessage, decode_text, encode_event};
 pub use decoded::{DecodedEvent, DecodedMessage};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 pub use report::ConversionReport;
@@ -53,6 +55,9 @@ pub trait ForeignFormat: Sync {
 
     /// Adds the labels in the format's own places. It reads messages that cannot be decoded too.
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>);
+
+    /// Returns the member that says a label, or the next stricter one; `None` if no single member does.
+    fn label_member(&self, tlp: Tlp) -> Option<(&'static str, &'static str)>;
 
     /// Returns the events of a message.
     ///

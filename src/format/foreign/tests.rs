@@ -1,6 +1,7 @@
 //! The vectors of `tests/vectors/formats/`, each of which was held against the programs of others; the way there and
 //! back; and odd input.
 
+mod handed;
 mod odd;
 mod round;
 

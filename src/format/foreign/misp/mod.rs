@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
 use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
+use crate::policy::Tlp;
 
 /// The format `misp`.
 pub(super) struct MispFormat;
@@ -31,6 +32,10 @@ impl ForeignFormat for MispFormat {
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
         labels::collect(message, &[], found);
+    }
+
+    fn label_member(&self, _: Tlp) -> Option<(&'static str, &'static str)> {
+        None
     }
 
     fn decode(&self, message: &JsonObject) -> Result<DecodedMessage, SubmitError> {

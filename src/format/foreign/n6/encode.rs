@@ -85,7 +85,9 @@ fn put_id(event: &EventView<'_>, fields: &FieldReader<'_>, out: &mut JsonObject)
             Some(id) => (Some(id), Some(name)),
             // Without its type it would be an alarm.
             None => {
-                return Err(NotSent("n6 has no message for it without the entry that it is about".to_owned()));
+                return Err(NotSent(
+                    "n6 has no message for it without the entry that it is about".to_owned(),
+                ));
             }
         },
         Some("bl-change") => {
