@@ -137,7 +137,7 @@ pub use envelope::{
 
 // Who may read it and who may send it.
 pub use filter::{
-    BodyDecoder, Filter, FilterFacts, FilterFailure, FilterFault, FilterList, FilterLists, NoLists,
+    BodyDecoder, Filter, FilterFacts, FilterFailure, FilterFault, FilterList, FilterLists, ListFault, NoLists,
 };
 pub use policy::{Peer, Rate, Receive, Share, Tlp, TrustList};
 
