@@ -16,6 +16,7 @@ mod pause;
 mod redis;
 mod socket;
 mod submit;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
