@@ -143,15 +143,10 @@ fn read_event(
     let removed = RemovedParts::find(scan, &door.strip)?;
     let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
-        return Ok(ParsedSubmission::Returned(Returned {
-            id: id.clone(),
-            unseen: SubmitError::not_seen(&id.to_string()),
-            unknown: meta.unknown,
-        }));
+        return Ok(returned(id, SubmitError::not_seen(&id.to_string()), &meta));
     }
     if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
-        let unseen = SubmitError::not_ours(id);
-        return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
+        return Ok(returned(id, SubmitError::not_ours(id), &meta));
     }
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
     let list = scan.members.iter().find(|member| explode::is_list(member) && removed.keeps(member));
@@ -199,6 +194,10 @@ fn read_event(
     })
 }
 
+fn returned(id: &EventId, unseen: SubmitError, meta: &EventMeta) -> ParsedSubmission {
+    ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown.clone() })
+}
+
 /// Returns the id under which an event was handed off before.
 fn handed_before(uuid: Option<&str>) -> Result<Option<EventId>, SubmitError> {
     let Some(uuid) = uuid else { return Ok(None) };
@@ -242,8 +241,7 @@ fn converted(
     let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
     let single = decoded.events.len() == 1;
     if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
-        let unseen = SubmitError::not_ours(id);
-        return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
+        return Ok(returned(id, SubmitError::not_ours(id), &meta));
     }
     let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
     let mut drafts = Vec::with_capacity(decoded.events.len());

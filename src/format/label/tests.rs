@@ -54,6 +54,21 @@ fn the_strictest_of_all_places_is_the_label() {
         (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public"}}"#, Tlp::Clear),
         (r#"{"meta":{"format":"n6"},"payload":{"restriction":"secret"}}"#, Tlp::Red),
         (r#"{"a":1,"restriction":"internal"}"#, Tlp::Clear),
+        (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public","extra":{"tlp":"RED"}}}"#, Tlp::Red),
+    ] {
+        assert_eq!(label(line), want, "{line}");
+    }
+    let strict = DoorDefaults { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
+    assert_eq!(label_at(r#"{"a":1,"extra.tlp":"GREEN"}"#, &strict).tlp, Tlp::Amber);
+    assert_eq!(
+        label_at(r#"{"meta":{"tags":["tlp:clear"]},"payload":{"a":1}}"#, &door(Tlp::Red)).tlp,
+        Tlp::Clear
+    );
+}
+
+#[test]
+fn labels_count_anywhere_in_a_misp_message() {
+    for (line, want) in [
         (r#"{"meta":{"format":"misp"},"payload":{"Event":{"Tag":[{"name":"tlp:red"}]}}}"#, Tlp::Red),
         (r#"{"meta":{"format":"misp"},"payload":{"Tag":[{"name":"x"},{"name":"TLP:Amber"}]}}"#, Tlp::Amber),
         (
@@ -86,16 +101,9 @@ fn the_strictest_of_all_places_is_the_label() {
             r#"{"meta":{"format":"misp"},"payload":{"object_relation":"extra","value":"{\"tlp\":\"RED\",\"x\":1e999}"}}"#,
             Tlp::Red,
         ),
-        (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public","extra":{"tlp":"RED"}}}"#, Tlp::Red),
     ] {
         assert_eq!(label(line), want, "{line}");
     }
-    let strict = DoorDefaults { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
-    assert_eq!(label_at(r#"{"a":1,"extra.tlp":"GREEN"}"#, &strict).tlp, Tlp::Amber);
-    assert_eq!(
-        label_at(r#"{"meta":{"tags":["tlp:clear"]},"payload":{"a":1}}"#, &door(Tlp::Red)).tlp,
-        Tlp::Clear
-    );
 }
 
 /// `1e999` is JSON, and fits no type: such a body is carried.
