@@ -105,14 +105,19 @@ fn over_long_name_strands_no_other_file() {
     assert_eq!(spool.files("errors").len(), 2, "the bad one and its reason");
 }
 
+/// Files that were claimed before are looked for at the start: this one comes later.
 #[test]
 fn new_file_replaces_no_stranded_one() {
     let spool = Spool::new();
+    let node = spool.start();
+    spool.put("first", &message("first"));
+    spool.wait_until_taken(&node);
     fs::write(spool.dir.join("temp/intelmesh.filer.a.idea"), message("stranded")).unwrap();
     spool.put("a.idea", &message("new"));
-    let node = spool.start();
-    spool.wait_until_taken(&node);
-    assert_eq!(submitted(&node), ["new", "stranded"]);
+    node.wait_until("the new one is taken", |_| spool.files("temp").len() == 1);
+    node.wait_until("and submitted", |core| core.submitted.len() == 2);
+    assert_eq!(spool.files("temp")["intelmesh.filer.a.idea"], message("stranded"));
+    assert_eq!(submitted(&node), ["first", "new"]);
 }
 
 /// A claimed file that cannot be read made every look for files of an earlier run fail.
