@@ -277,6 +277,9 @@ pub const LOSSES_MAX: usize = 256;
 /// Peers with a file in `peers/`.
 pub const PEERS_MAX: usize = 1_024;
 
+/// Clients with a file in `clients/`.
+pub const CLIENTS_MAX: usize = 1_024;
+
 /// Groups with a file in `groups/`.
 pub const GROUPS_MAX: usize = 256;
 

@@ -5,6 +5,8 @@
 mod cli;
 #[path = "cli_transcripts/formats.rs"]
 mod formats;
+#[path = "cli_transcripts/clients.rs"]
+mod clients;
 #[path = "cli_transcripts/mistakes.rs"]
 mod mistakes;
 

@@ -2,6 +2,7 @@
 //! come from it. What the verbs do is in the file of their noun.
 
 mod aside;
+mod client;
 mod consumer;
 mod convert;
 mod event;
@@ -19,6 +20,7 @@ use crate::policy::Tlp;
 use crate::status::HealthCode;
 
 pub use aside::AsideVerb;
+pub use client::{ClientAddArgs, ClientVerb};
 pub use consumer::ConsumerVerb;
 pub use convert::{ConvertArgs, ConvertForm};
 pub use event::{EventVerb, TraceArgs};
@@ -125,6 +127,9 @@ Exits 1 where something is wrong; warnings alone exit 0.")]
     /// List, show or remove readers that have a position in the journal, or move one.
     #[command(subcommand, arg_required_else_help = true)]
     Consumer(ConsumerVerb),
+    /// Add, list or remove clients: who may read and post over HTTP, without a node of its own.
+    #[command(subcommand, arg_required_else_help = true)]
+    Client(ClientVerb),
     /// Show what doors of the pipeline could not pass on, or try it again.
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),

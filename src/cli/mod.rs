@@ -7,6 +7,7 @@ mod args;
 mod aside;
 mod asking;
 mod check;
+mod client;
 mod clock;
 mod consumer;
 mod convert;
@@ -89,6 +90,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
+        Verb::Client(verb) => client::client(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Convert(args) => convert::convert(&args),

@@ -1,11 +1,12 @@
 //! The operator's files, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with file, line and
 //! remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places), `address`, `node`
 //! (`intelmesh.toml`), `doors` (its `[[submit]]` and `[[consumer]]`), `peer_file` (one peer), `groups` (names for
-//! several peers), `peers` (all, and reloads), `write` (for `init` and `peer add`, in the command line alone).
+//! several peers), `client_file` (one client of the HTTP door), `peers` (all, and reloads), `write` (for `init` and `peer add`, in the command line alone).
 //!
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
 pub mod address;
+pub mod client_file;
 pub mod doors;
 pub mod filters;
 pub mod groups;
@@ -20,6 +21,7 @@ pub mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use client_file::{ClientFile, TokenHash};
 pub use doors::DoorConfigs;
 pub use filters::FileLists;
 pub use groups::GroupFile;

@@ -27,7 +27,7 @@ const KEYS: &[&str] = &[
     "consumer",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
-const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
+const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists", "clients"];
 const SECTIONS: &[KnownKeys] = &[
     ("", KEYS),
     ("journal", JOURNAL_KEYS),
@@ -94,6 +94,8 @@ pub struct NodePaths {
     pub groups: PathBuf,
     /// The lists that filters name.
     pub lists: PathBuf,
+    /// The clients of the HTTP door.
+    pub clients: PathBuf,
 }
 
 impl NodePaths {
@@ -344,6 +346,7 @@ fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> No
         peers: path("peers", dir.join("peers")),
         groups: path("groups", dir.join("groups")),
         lists: path("lists", dir.join("lists")),
+        clients: path("clients", dir.join("clients")),
     }
 }
 

@@ -55,6 +55,7 @@ default_tlp = "GREEN"
 # peers = "peers"
 # groups = "groups"
 # lists = "lists"
+# clients = "clients"
 
 # Where IntelMQ's events come in: its TCP output connects here. `strip` are the fields that stay at home; what
 # stands there is the default. (reload)

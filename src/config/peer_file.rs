@@ -122,7 +122,7 @@ impl PeerFile {
         let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
         let lines = rule_lines(&top, &report);
-        let share = share(&top, lists, &mut report);
+        let share = share(&top, SHARE_KEYS, LATER_SHARE, lists, &mut report);
         let (receive, ignore) = receive(&top, lists, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
             report.problems.sort_by_key(|problem| problem.line);
@@ -199,20 +199,26 @@ fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerPairing 
     }
 }
 
+impl RuleLines {
+    /// Returns the lines of `[share]`. Faults of the section are reported when it is read.
+    pub(super) fn of_share(top: &TomlSection<'_, '_>, report: &ConfigReport) -> Self {
+        let Some(section) = top.table("share") else { return Self::default() };
+        Self {
+            tlp_max: section.line_where_typed("tlp_max", report),
+            seal: section.line_where_typed("seal", report),
+            filter: section.line_where_typed("where", report),
+            ..Self::default()
+        }
+    }
+}
+
 fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
-    let mut lines = RuleLines {
+    RuleLines {
         paused: top.line_where_typed("paused", report),
         pending: top.line_where_typed("pending", report),
         revoked: top.line_where_typed("revoked", report),
-        ..RuleLines::default()
-    };
-    // Faults of the section are reported when it is read.
-    if let Some(section) = top.table("share") {
-        lines.tlp_max = section.line_where_typed("tlp_max", report);
-        lines.seal = section.line_where_typed("seal", report);
-        lines.filter = section.line_where_typed("where", report);
+        ..RuleLines::of_share(top, report)
     }
-    lines
 }
 
 fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
@@ -226,9 +232,16 @@ fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<Publ
     parsed.collect()
 }
 
-fn share(top: &TomlSection<'_, '_>, lists: &dyn FilterLists, report: &mut ConfigReport) -> Share {
+/// Reads `[share]` of a peer or a client.
+pub(super) fn share(
+    top: &TomlSection<'_, '_>,
+    keys: &'static [&'static str],
+    later: &[&str],
+    lists: &dyn FilterLists,
+    report: &mut ConfigReport,
+) -> Share {
     let mut share = Share::default();
-    if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
+    if let Some(section) = top.section("share", keys, later, report) {
         share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
         share.seal = section.flag("seal", report).unwrap_or(share.seal);
         share.filter = filter(&section, "where", lists, report);
@@ -252,7 +265,11 @@ fn receive(
     (receive, ignore)
 }
 
-fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
+pub(super) fn rate(
+    section: &TomlSection<'_, '_>,
+    key: &'static str,
+    report: &mut ConfigReport,
+) -> Option<Rate> {
     let at = section.text(key, report)?;
     let number = at.value.strip_suffix("/s").map(str::trim_end);
     let per_second = number

@@ -93,6 +93,10 @@ pub enum ConfigFault {
     FileName(String),
     #[error("\"{0}\" is not a valid name for a group")]
     GroupName(String),
+    #[error("\"{0}\" is not a valid name for a client")]
+    ClientName(String),
+    #[error("the same token as in {}", .0.display())]
+    SameToken(PathBuf),
     #[error("\"{key}\": {fault}")]
     Filter { key: &'static str, fault: FilterFault },
     #[error("this is our own name")]
@@ -121,6 +125,8 @@ pub enum ConfigFault {
     AtOdds { door: String, what: String, hint: &'static str },
     #[error("more than {0} groups")]
     TooManyGroups(usize),
+    #[error("more than {0} clients")]
+    TooManyClients(usize),
 }
 
 impl ConfigFault {
@@ -149,6 +155,12 @@ impl ConfigFault {
             }),
             Self::GroupName(_) => {
                 Some("the file's name is the group's: 1 to 32 of a-z, 0-9 and \"-\"".into())
+            }
+            Self::ClientName(_) => {
+                Some("the file's name is the client's: 1 to 32 of a-z, 0-9 and \"-\"".into())
+            }
+            Self::SameToken(_) => {
+                Some("one token is one client: intelmesh client remove one of them, and add it again".into())
             }
             Self::OwnName | Self::OwnKey => Some("a node is no peer of its own: remove the file".into()),
             Self::SameKey(_) => {

@@ -155,9 +155,9 @@ mod tests {
 
     fn config_paths() -> crate::config::NodePaths {
         let dir = Path::new("d");
-        let [state, run, keys, peers, groups, lists] =
-            ["s", "r", "k", "p", "g", "l"].map(|name| dir.join(name));
-        crate::config::NodePaths { state, run, keys, peers, groups, lists }
+        let [state, run, keys, peers, groups, lists, clients] =
+            ["s", "r", "k", "p", "g", "l", "c"].map(|name| dir.join(name));
+        crate::config::NodePaths { state, run, keys, peers, groups, lists, clients }
     }
 
     #[test]
