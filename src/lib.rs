@@ -53,6 +53,8 @@ pub mod ownership;
 pub mod resolving;
 #[cfg(feature = "node")]
 pub mod transport;
+#[cfg(feature = "node")]
+pub mod web;
 
 /// For tests alone.
 #[cfg(feature = "sim")]

@@ -345,19 +345,46 @@ pub fn share(
     peer: &Peer,
     now: Option<Timestamp>,
 ) -> Result<(), WithheldReason> {
-    let publisher = &core.id.publisher;
-    if peer.has_name(publisher) {
+    if peer.has_name(&core.id.publisher) {
         return Ok(());
     }
+    shared(core, path, own, (&peer.share, peer.is_among(&core.to)), now)
+}
+
+/// May this node hand the event of `core` to a client of its HTTP door, by the client's `[share]`? A client has no key, and
+/// no name that an event could be for: what is sealed is for others.
+///
+/// # Errors
+/// The first reason against it.
+pub fn share_with_client(
+    core: &Core,
+    path: &HopPath,
+    own: &NodeNames,
+    share: &Share,
+    now: Option<Timestamp>,
+) -> Result<(), WithheldReason> {
+    if core.body.is_sealed() {
+        return Err(WithheldReason::NotNamed);
+    }
+    shared(core, path, own, (share, false), now)
+}
+
+/// Decides by the `[share]` of a reader that is not the publisher, and whether the event names it.
+fn shared(
+    core: &Core,
+    path: &HopPath,
+    own: &NodeNames,
+    (share, is_named): (&Share, bool),
+    now: Option<Timestamp>,
+) -> Result<(), WithheldReason> {
     if let (Some(expires), Some(now)) = (core.expires, now)
         && expires <= now
     {
         return Err(WithheldReason::Expired);
     }
-    let is_own = own.has(publisher);
-    let is_named = peer.is_among(&core.to);
+    let is_own = own.has(&core.id.publisher);
     let sealed = core.body.is_sealed();
-    if peer.share.seal && !sealed {
+    if share.seal && !sealed {
         return Err(WithheldReason::NotSealed);
     }
     // Asked before the label: to loosen what the peer may have does not help if others are named.
@@ -365,7 +392,7 @@ pub fn share(
     if narrowed && !core.to.is_empty() && !is_named {
         return Err(WithheldReason::NotNamed);
     }
-    if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
+    if core.tlp > share.tlp_max && !(sealed && is_named) {
         return Err(WithheldReason::TlpMax);
     }
     let travels = match core.tlp {
@@ -383,7 +410,7 @@ pub fn share(
     if is_bare_withdrawal(core) {
         return Ok(());
     }
-    match admitted(peer.share.filter.as_deref(), core, path) {
+    match admitted(share.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(WithheldReason::Filter),
         Err(_) => Err(WithheldReason::FilterFailed),

@@ -3,10 +3,10 @@
 
 #[path = "cli/mod.rs"]
 mod cli;
-#[path = "cli_transcripts/formats.rs"]
-mod formats;
 #[path = "cli_transcripts/clients.rs"]
 mod clients;
+#[path = "cli_transcripts/formats.rs"]
+mod formats;
 #[path = "cli_transcripts/mistakes.rs"]
 mod mistakes;
 

@@ -165,6 +165,7 @@ fn fallback(dir: &Path) -> NodeConfig {
         socket_group: None,
         log: None,
         doors: DoorConfigs::default(),
+        web: None,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod peer_file;
 pub mod peers;
 pub mod problem;
 mod reading;
+pub mod web;
 pub mod write;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use node::{JournalSettings, NodeConfig, NodePaths};
 pub use peer_file::{PeerFile, PeerPairing, RuleLines};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
+pub use web::WebSettings;
 
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
+use super::web::{WEB_KEYS, WebSettings, web};
 use super::{address, log_level};
 use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
@@ -25,6 +26,7 @@ const KEYS: &[&str] = &[
     "paths",
     "submit",
     "consumer",
+    "web",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists", "clients"];
@@ -34,9 +36,10 @@ const SECTIONS: &[KnownKeys] = &[
     ("paths", PATHS_KEYS),
     ("[submit]", SUBMIT_KEYS),
     ("[consumer]", CONSUMER_KEYS),
+    ("web", WEB_KEYS),
 ];
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
+const LATER: &[&str] = &["seal", "groups", "metrics"];
 
 /// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
@@ -73,6 +76,8 @@ pub struct NodeConfig {
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
     pub doors: DoorConfigs,
+    /// The HTTP door; `None`: there is none.
+    pub web: Option<WebSettings>,
 }
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
@@ -147,6 +152,7 @@ impl NodeConfig {
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
         let log = log(&top, &mut report);
         let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
+        let web = web(dir, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
@@ -162,6 +168,7 @@ impl NodeConfig {
                 socket_group,
                 log,
                 doors,
+                web,
             }),
             _ => {
                 report.problems.sort_by_key(|problem| problem.line);
@@ -402,7 +409,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        for text in ["[web]\nlisten = \"y\"", "[metrics]\nlisten = \"y\""] {
+        for text in ["[metrics]\nlisten = \"y\""] {
             let errors = NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap_err();
             assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)), "{text}");
         }

@@ -121,6 +121,8 @@ pub enum ConfigFault {
     DoorName(String),
     #[error("\"listen\": {0} can be reached by others, and \"allow\" does not say who may")]
     OpenDoor(std::net::SocketAddr),
+    #[error("\"listen\": {0} can be reached by others, and there is no TLS")]
+    OpenWeb(std::net::SocketAddr),
     #[error("door {door} {what}")]
     AtOdds { door: String, what: String, hint: &'static str },
     #[error("more than {0} groups")]
@@ -178,6 +180,9 @@ impl ConfigFault {
             Self::DoorName(_) => Some("give one of them a name of its own: name = \"…\"".into()),
             Self::OpenDoor(_) => Some(
                 "listen on 127.0.0.1, or name the networks of your bots: allow = [\"192.0.2.0/24\"]".into(),
+            ),
+            Self::OpenWeb(_) => Some(
+                "listen on 127.0.0.1 behind a proxy, or name a certificate: tls_cert = \"FILE\", tls_key = \"FILE\"".into(),
             ),
             Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
             _ => None,

@@ -35,6 +35,8 @@ pub enum ControlAsk {
     Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
     Feeds(oneshot::Sender<FeedFacts>),
     Consumers(oneshot::Sender<ConsumerFacts>),
+    /// The position of one of them, as it is on disk.
+    Position(ConsumerName, oneshot::Sender<Option<u64>>),
     Waiting(oneshot::Sender<WaitingFacts>),
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
@@ -60,6 +62,7 @@ pub enum AskCommand {
     AcceptClock,
     RemoveConsumer { name: ConsumerName },
     RewindConsumer { name: ConsumerName, to: StartPosition },
+    PlaceConsumer { name: ConsumerName, seq: u64 },
     Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
@@ -90,7 +93,8 @@ impl ControlService {
         serde_json::to_string(&reply).into_iter().collect()
     }
 
-    async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
+    /// Answers one request, whoever asks.
+    pub async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
         match request {
             ControlRequest::Status => {
                 let doors = self.ask(ControlAsk::Doors).await?;
@@ -311,7 +315,7 @@ fn may_decide(account: Option<u32>) -> bool {
 
 fn consumer_name(text: &str) -> Result<ConsumerName, ControlRefusal> {
     let unknown = |_| ControlRefusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
-    ConsumerName::parse(text).map_err(unknown)
+    ConsumerName::parse_any(text).map_err(unknown)
 }
 
 fn done(result: Result<(), String>) -> Result<ControlReply, ControlRefusal> {

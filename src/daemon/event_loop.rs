@@ -22,6 +22,7 @@ use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::LagTable;
 use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::undeliverable::UndeliverableEvents;
+use crate::daemon::web::WebParts;
 use crate::daemon::workers::CheckWorkers;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
@@ -53,6 +54,7 @@ pub struct NodeParts {
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
     pub doors: LocalDoors,
+    pub web: WebParts,
     pub inputs: mpsc::Sender<Input>,
 }
 

@@ -33,6 +33,7 @@ mod trace;
 mod undeliverable;
 mod unknown;
 mod verdict_words;
+mod web;
 mod workers;
 
 pub use doors::socket_door;

@@ -19,7 +19,7 @@ use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, reachable};
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::NodeIdentity;
-use crate::daemon::{keys, log, spoken};
+use crate::daemon::{keys, log, spoken, web};
 use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
 use crate::keyring::{Keyring, KeyringError};
@@ -35,6 +35,7 @@ use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
 use crate::store::{EngineConfig, Store, StoreDirs, StoreError, StoreOpening, StoreProblem};
 use crate::transport::{Transport, TransportConfig, TransportError};
+use crate::web::WebError;
 
 /// Inputs that wait for the core. While the queue is full, its senders wait.
 const INPUTS_QUEUE: usize = 8_192;
@@ -64,6 +65,8 @@ pub enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Doors(#[from] LocalError),
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// A disk with room on which no file can be made.
     #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
     NoInodes { dir: PathBuf, error: Box<StartError> },
@@ -87,6 +90,7 @@ impl StartError {
             }
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
+            Self::Web(error) => Some(error.hint().into()),
             Self::NoInodes { .. } => {
                 Some("remove files there: df -i shows them; nothing of the node's is lost".into())
             }
@@ -203,11 +207,13 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         trust: Arc::clone(&trust_in_force),
         config: Arc::new(config.clone()),
     };
+    let service = control.clone();
     let control: ControlHandler =
         Arc::new(move |line, account| Box::pin(control.clone().answer(line, account)));
     let journal = journal_questions(&store, opened.ends.log_id);
     let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
+    let web = web::open(&config, &peers, &doors, &service)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     node.handle_input(Input::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {
@@ -226,7 +232,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         InForce { trust: trust_in_force, signer, opener, fingerprint },
         rules,
     );
-    let parts = NodeParts { store, transport, doors, inputs };
+    let parts = NodeParts { store, transport, doors, web, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);

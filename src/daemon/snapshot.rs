@@ -118,6 +118,8 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         }),
         peers,
         consumers,
+        // They are not the core's: the loop adds them.
+        clients: Vec::new(),
         doors,
         cannot_open,
         // A stranger that became a peer since then is left out.

@@ -30,6 +30,8 @@ pub struct DoorDefaults {
     pub seal: bool,
     /// Passwords and keys inside URLs are masked before an event is signed.
     pub mask_secrets: bool,
+    /// The client of the HTTP door that posts: `ext.client` names it.
+    pub client: Option<PublisherName>,
 }
 
 impl DoorDefaults {
@@ -47,6 +49,7 @@ impl DoorDefaults {
             multiple_values: MultipleValues::Refuse,
             seal: false,
             mask_secrets: false,
+            client: None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::explode;
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
+use super::posted_by::posted_by;
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::ChildEvent;
 use super::secrets::{MASK, secret_places};
@@ -105,11 +106,14 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
 }
 
 fn read_event(
-    meta: EventMeta,
+    mut meta: EventMeta,
     text: &str,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
+    if let Some(client) = &door.client {
+        meta.ext = Some(posted_by(meta.ext.as_ref(), client)?);
+    }
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {

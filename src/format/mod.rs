@@ -14,6 +14,7 @@ pub mod intelmq;
 mod label;
 mod meta;
 mod pasted;
+mod posted_by;
 mod refusal;
 mod republish;
 mod secrets;

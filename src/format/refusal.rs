@@ -33,6 +33,8 @@ pub enum SubmitCode {
     BadIdea,
     BadN6,
     BadMisp,
+    /// The policy of a client of the HTTP door does not admit the event.
+    Forbidden,
     DiskFull,
     Stopping,
     ClockOff,
@@ -40,7 +42,7 @@ pub enum SubmitCode {
 }
 
 impl SubmitCode {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NotBuilt,
         Self::ForeignEvent,
         Self::BadJson,
@@ -60,6 +62,7 @@ impl SubmitCode {
         Self::BadIdea,
         Self::BadN6,
         Self::BadMisp,
+        Self::Forbidden,
         Self::DiskFull,
         Self::Stopping,
         Self::ClockOff,
@@ -87,6 +90,7 @@ impl SubmitCode {
             Self::BadIdea => "bad_idea",
             Self::BadN6 => "bad_n6",
             Self::BadMisp => "bad_misp",
+            Self::Forbidden => "forbidden",
             Self::DiskFull => "disk_full",
             Self::Stopping => "stopping",
             Self::ClockOff => "clock_off",
@@ -143,6 +147,12 @@ impl SubmitError {
     pub fn id_conflict(id: &EventId) -> Self {
         Self::new(SubmitCode::IdConflict, format!("{id} is there already, with another content"))
             .hint("give the new event an id of its own, and link it with `replaces`")
+    }
+
+    /// Refuses an event that the client's `[receive] where` does not admit.
+    pub fn forbidden() -> Self {
+        Self::new(SubmitCode::Forbidden, "this client may not post such an event")
+            .hint("its file in clients/ says which: [receive] where")
     }
 
     pub fn disk_full() -> Self {

@@ -340,6 +340,22 @@ impl ConsumerHandoffs {
         Ok(())
     }
 
+    /// Moves the position of `name`, which is read past the core, forward to `seq`. It begins there if it is new.
+    ///
+    /// # Errors
+    /// Too many consumers have names.
+    pub fn place(&mut self, name: &ConsumerName, seq: u64, ground: &mut CoreContext) -> Result<(), String> {
+        let known = ground.ledger.consumers.get(name).map(|position| position.seq);
+        if known.is_none() && ground.ledger.consumers.len() >= CONSUMERS_MAX {
+            return Err(format!("too many consumers: at most {CONSUMERS_MAX} have names here"));
+        }
+        let seq = seq.min(ground.ends.last.seq);
+        if known.is_none_or(|known| known < seq) {
+            ground.note(Note::Position { consumer: name.clone(), seq, own: true });
+        }
+        Ok(())
+    }
+
     fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut CoreContext) {
         let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
         let open: Vec<ConsumerId> =

@@ -250,6 +250,8 @@ pub enum CoreCommand {
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
     /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
     RewindConsumer { ticket: Ticket, name: ConsumerName, to: StartPosition },
+    /// A consumer that is read past the core has everything up to `seq`. It begins there if it is new.
+    PlaceConsumer { ticket: Ticket, name: ConsumerName, seq: u64 },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.

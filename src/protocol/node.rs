@@ -393,6 +393,9 @@ impl Node {
             CoreCommand::RewindConsumer { ticket, name, to } => {
                 (ticket, self.handoffs.rewind(&name, to, &mut self.ground))
             }
+            CoreCommand::PlaceConsumer { ticket, name, seq } => {
+                (ticket, self.handoffs.place(&name, seq, &mut self.ground))
+            }
             CoreCommand::AcceptClock { ticket } => {
                 self.ground.clock.accept(self.ground.now);
                 let steady = self.ground.steady();

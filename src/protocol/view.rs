@@ -138,6 +138,11 @@ impl Node {
     }
 
     /// Nothing created before it is taken.
+    /// Returns the position of a consumer, as it is on disk.
+    pub fn position(&self, name: &ConsumerName) -> Option<u64> {
+        self.ground.durable.consumers.get(name).map(|position| position.seq)
+    }
+
     pub fn floor(&self) -> Timestamp {
         self.ground.ledger.floor.unwrap_or_default()
     }

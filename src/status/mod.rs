@@ -51,6 +51,9 @@ pub struct Snapshot {
     pub disk: Option<DiskStatus>,
     pub peers: Vec<PeerStatus>,
     pub consumers: Vec<ConsumerStatus>,
+    /// Clients of the HTTP door, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientStatus>,
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<DoorStatus>,
@@ -175,6 +178,24 @@ pub struct CannotOpen {
     /// … and when its hand-off was tried.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
+}
+
+/// One client of the HTTP door, since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    pub name: PublisherName,
+    /// A request of it is being answered.
+    pub connected: bool,
+    /// When it asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub last: Option<Timestamp>,
+    /// Events that it was handed, that it posted, and that were refused.
+    pub handed: u64,
+    pub posted: u64,
+    pub refused: u64,
+    /// The highest seq that it has read to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_to: Option<u64>,
 }
 
 /// The file system that holds the journal.

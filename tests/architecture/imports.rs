@@ -30,6 +30,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
+    // It stands above both: it reads the one and uses the doors of the other, for clients.
+    ("web", WEB),
     ("keyring", ADAPTER),
     ("config", ADAPTER),
     // The simulator recovers with the store's own replay of the journal's real bytes.
@@ -66,6 +68,11 @@ const ADAPTER: &[&str] = &[
     "resolving",
 ];
 
+const WEB: &[&str] = &[
+    "limits", "time", "identity", "event", "envelope", "filter", "format", "policy", "wire", "record",
+    "protocol", "status", "clock", "control", "config", "store", "local",
+];
+
 const SIMULATOR: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
     "record", "protocol", "status", "store",
@@ -99,6 +106,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "web",
 ];
 
 const EVERYTHING_BELOW_MAIN: &[&str] = &[
@@ -157,9 +165,14 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["filter", "format"]),
     ("ipnet", &["filter", "config", "local"]),
     ("redis", &["local"]),
-    ("rustls", &["local"]),
+    ("axum", &["web"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
+    ("flate2", &["web"]),
+    ("zstd", &["web"]),
+    ("rustls", &["local", "web"]),
     ("rustls_native_certs", &["local"]),
-    ("tokio_rustls", &["local"]),
+    ("tokio_rustls", &["local", "web"]),
     ("petgraph", &["cli"]),
     ("oxrdf", &["cli"]),
     ("oxttl", &["cli"]),

@@ -40,6 +40,9 @@ impl EventLoop {
             ControlAsk::Consumers(answer) => {
                 let _ = answer.send(self.consumers(&self.node.view()));
             }
+            ControlAsk::Position(name, answer) => {
+                let _ = answer.send(self.node.position(&name));
+            }
             ControlAsk::Waiting(answer) => {
                 let _ = answer.send(self.waiting());
             }
@@ -57,6 +60,7 @@ impl EventLoop {
                 AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
                 AskCommand::RemoveConsumer { name } => CoreCommand::RemoveConsumer { ticket, name },
                 AskCommand::RewindConsumer { name, to } => CoreCommand::RewindConsumer { ticket, name, to },
+                AskCommand::PlaceConsumer { name, seq } => CoreCommand::PlaceConsumer { ticket, name, seq },
                 AskCommand::Decide { publisher, key, release } => {
                     CoreCommand::Decide { ticket, publisher, key, release }
                 }
@@ -123,6 +127,7 @@ impl EventLoop {
             now,
         };
         let mut snapshot = snapshot(facts, &self.watches.lags);
+        snapshot.clients = self.parts.web.clients.status();
         self.watches.health.judge(&mut snapshot, now.wall);
         snapshot
     }
@@ -136,6 +141,8 @@ impl EventLoop {
             trust: &self.node.trust(),
             times: &self.watches.read_times,
             rules: &self.files.rules,
+            clients: &self.files.peers.clients,
+            client_status: self.parts.web.clients.status(),
             now: clock::now().wall,
         };
         delivery_status(entry, &sources)

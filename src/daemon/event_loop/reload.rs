@@ -2,6 +2,7 @@
 //! the next start. If the file cannot be used, everything stays as it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,7 @@ use crate::control::{ControlRefusal, ReloadResult};
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
+use crate::daemon::web::client_defaults;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::Input;
 use crate::record::ConsumerName;
@@ -42,6 +44,7 @@ impl EventLoop {
         self.keep(&merged);
         log::set_level(merged.log.as_deref());
         let opening = self.reload_doors(&merged);
+        self.parts.web.defaults.store(Arc::new(client_defaults(&merged)));
         self.files.config = merged;
         // It was read with the lists of its filters.
         self.watches.lists.bad.clear();
@@ -113,6 +116,7 @@ fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
         ("listen", old.listen != new.listen),
         ("socket_group", old.socket_group != new.socket_group),
         ("paths", old.paths != new.paths),
+        ("web", old.web != new.web),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

@@ -11,12 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
+use crate::filter::{Filter, FilterFacts};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{
     ChildEvent, CoreDraft, DoorDefaults, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError,
     intake,
 };
-use crate::identity::{EventId, PublisherName};
+use crate::identity::{EventId, HopPath, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
 use crate::local::DoorServices;
 use crate::local::deliver::opening::EnvelopeOpening;
@@ -94,6 +95,8 @@ impl PendingSubmission {
 /// State that all connections of one door share.
 pub(crate) struct EventSubmitter {
     door: DoorDefaults,
+    /// Events that it does not admit are refused.
+    admits: Option<Arc<Filter>>,
     signer: Arc<Signer>,
     secret: BodyIdSecret,
     trust: Arc<ArcSwap<TrustList>>,
@@ -145,6 +148,7 @@ impl EventSubmitter {
     pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
             door,
+            admits: None,
             signer: behind.signer.clone(),
             secret: behind.body_id_secret.clone(),
             trust: behind.trust.clone(),
@@ -157,6 +161,11 @@ impl EventSubmitter {
 
     pub fn now(&self) -> Now {
         (self.now)()
+    }
+
+    /// Refuses each event that `filter` does not admit, or has no answer for.
+    pub fn admitting(self, filter: Option<Arc<Filter>>) -> Self {
+        Self { admits: filter, ..self }
     }
 
     /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
@@ -210,6 +219,10 @@ impl EventSubmitter {
 
     fn sign_core(&self, core: Core) -> Result<VerifiedEnvelope, SubmitError> {
         taken_back(&core)?;
+        let admits = |filter: &Arc<Filter>| filter.admits(&FilterFacts::new(&core, &HopPath::default()));
+        if self.admits.as_ref().is_some_and(|filter| !admits(filter).unwrap_or(false)) {
+            return Err(SubmitError::forbidden());
+        }
         Ok(self.signer.sign(core)?)
     }
 

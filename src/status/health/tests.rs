@@ -62,6 +62,7 @@ fn facts() -> Snapshot {
         seen: SeenStatus::default(),
         disk: Some(DiskStatus { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
+        clients: Vec::new(),
         consumers: vec![ConsumerStatus {
             name: Some("soc".into()),
             connected: true,
