@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::with_meta;
-use support::{Node, copy_dir, wait_for, wait_until};
+use support::{Node, copy_dir, pair, wait_for, wait_until};
 
 use self::http::{Reply, Web};
 
@@ -59,18 +59,29 @@ fn each_client_gets_what_its_policy_allows() {
     assert_eq!(web.get("soc", "/v1/status").json()["schema"], "intelmesh.status/1");
 }
 
-/// What is sealed, or for a named peer, is not for clients: also not where the hub may read it.
+/// What is sealed, or for a named peer, is not for clients: also if the hub may read it, or published it.
 #[test]
 fn sealed_and_addressed_events_reach_no_client() {
-    let web = Web::start(&[("soc", "RED")]);
-    let own = json!({"to": ["hub"], "seal": true, "tlp": "GREEN"});
-    let to = json!({"to": ["hub"], "tlp": "GREEN"});
-    let sealed = with_meta(&own, "{\"source.port\":1,\"feed.name\":\"s\"}");
-    let named = with_meta(&to, "{\"source.port\":2,\"feed.name\":\"n\"}");
-    web.node.publish(&[sealed, named, labelled(3, "GREEN")]);
-    let page = web.get("soc", "/v1/events");
-    assert_eq!(numbers(&page.lines()), BTreeSet::from([3]));
-    assert!(!page.text().contains("hub\",\"seal"));
+    let web = Web::start(&[("soc", "RED"), ("cert-ee", "RED")]);
+    let mut peer = Node::init("cert-ee");
+    pair(&web.node, &peer);
+    peer.start();
+    let to = |name: &str, seal: bool, number: usize| {
+        let mut meta = json!({"to": [name], "tlp": "GREEN"});
+        if seal {
+            meta["seal"] = true.into();
+        }
+        with_meta(&meta, &json!({"source.port": number, "feed.name": "secret"}).to_string())
+    };
+    web.node.publish(&[to("cert-ee", true, 1), to("cert-ee", false, 2), labelled(3, "GREEN")]);
+    peer.publish(&[to("hub", true, 4), to("hub", false, 5), labelled(6, "GREEN")]);
+    wait_until("the hub has them", SOON, || web.node.accepted() == 3);
+    // A client may be called as a publisher, and is not it for that.
+    for client in ["soc", "cert-ee"] {
+        let page = web.get(client, "/v1/events");
+        assert_eq!(numbers(&page.lines()), BTreeSet::from([3, 6]), "{client}");
+        assert!(!page.text().contains("secret"), "{client}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! the metrics (CONTRACT.md §6). `health` derives the problems from it, and `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
+pub mod clients;
 pub mod doors;
 pub mod health;
 pub mod incidents;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
+pub use clients::ClientStatus;
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
 #[cfg(feature = "node")]
 pub(crate) use health::bytes_text;
@@ -178,24 +180,6 @@ pub struct CannotOpen {
     /// … and when its hand-off was tried.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
-}
-
-/// One client of the HTTP door, since the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientStatus {
-    pub name: PublisherName,
-    /// A request of it is being answered.
-    pub connected: bool,
-    /// When it asked last.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
-    pub last: Option<Timestamp>,
-    /// Events that it was handed, that it posted, and that were refused.
-    pub handed: u64,
-    pub posted: u64,
-    pub refused: u64,
-    /// The highest seq that it has read to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_to: Option<u64>,
 }
 
 /// The file system that holds the journal.

@@ -8,7 +8,6 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use tokio::time::Instant;
 
 use super::clients::ClientHandle;
 use super::cursor::StartPlace;
@@ -18,6 +17,7 @@ use super::problem::Problem;
 use super::query::ReadQuery;
 use super::room::{HeldRoom, PAGE_ROOM_BYTES, shrink};
 use super::{RequestPlace, WebState, consumer, stream};
+use crate::clock;
 use crate::limits::PAGE_AGE_S;
 
 /// A page, encoded for its client.
@@ -61,7 +61,7 @@ pub(super) async fn await_page(
     place: StartPlace,
     headers: &HeaderMap,
 ) -> Result<(EncodedPageParts, HeldRoom), Problem> {
-    let deadline = Instant::now() + Duration::from_secs(query.wait_s);
+    let deadline = clock::now().tick.plus_ms(query.wait_s * 1_000);
     let mut newest = web.services.store.newest();
     let mut place = Place::Named(place);
     loop {
@@ -71,7 +71,8 @@ pub(super) async fn await_page(
         let encoded = read_page(web, client, query, place, headers).await?;
         shrink(&mut room, encoded.body.len());
         let page = &encoded.page;
-        if page.lines > 0 || !page.at_end || Instant::now() >= deadline {
+        let left_ms = deadline.since_ms(clock::now().tick);
+        if page.lines > 0 || !page.at_end || left_ms == 0 {
             return Ok((EncodedPageParts(encoded), room));
         }
         place = Place::After(page.next.seq);
@@ -79,7 +80,7 @@ pub(super) async fn await_page(
         tokio::select! {
             () = web.services.door.stopped() => return Err(Problem::stopping()),
             changed = newest.changed() => changed.map_err(|_| Problem::stopping())?,
-            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep(Duration::from_millis(left_ms)) => {}
         }
     }
 }
