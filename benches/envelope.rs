@@ -6,14 +6,11 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ed25519_dalek::SigningKey;
-use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::seal::seal;
-use intelmesh::envelope::{Core, IdScheme, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::format::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
-use intelmesh::identity::{HopPath, ProjectName, PublisherName};
-use intelmesh::policy::{Tlp, TrustList};
-use intelmesh::time::Timestamp;
+use intelmesh::testing::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
+use intelmesh::{
+    BodyIdSecret, Core, HopPath, IdScheme, ProjectName, PublisherName, SealKey, SealOpener, Signer,
+    Timestamp, Tlp, TrustList, UnverifiedEnvelope, check_content, seal,
+};
 
 const LINE_BYTES: usize = 1_024;
 
@@ -33,7 +30,7 @@ fn core_of(line: &[u8], door: &DoorDefaults, secret: &BodyIdSecret) -> Core {
         panic!("the bench's own line is sound")
     };
     let random = uuid::Uuid::from_u128(0x72dd_b00c_2d0a_4eea_b7ac_ae12_2b8e_6c3b);
-    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let key = intelmesh::testing::fixture::key(7).verifying_key();
     let draft = draft.address(&TrustList::new(name("cert-at"), key, [])).expect("no recipients");
     let made = IdInputs { now: Timestamp(1_795_514_400_000), random, secret };
     draft.into_core(&made, &mut rand::rng()).expect("a sound core")
@@ -42,7 +39,7 @@ fn core_of(line: &[u8], door: &DoorDefaults, secret: &BodyIdSecret) -> Core {
 fn envelopes(c: &mut Criterion) {
     let line = support::events::made(17, LINE_BYTES).into_bytes();
     let secret = BodyIdSecret::new([7; 32]);
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let mut group = c.benchmark_group("envelope of 1 KiB");
     group.throughput(Throughput::Elements(1));
 
@@ -74,7 +71,7 @@ fn envelopes(c: &mut Criterion) {
 
     let path = HopPath::new(vec![name("cert-at")]).expect("a path");
     for form in DeliveryForm::ALL {
-        let hand_off = HandOff { form, with_type: false };
+        let hand_off = HandOff { form, with_type: false, format: None };
         let mut out = Vec::new();
         group.bench_function(format!("hand-off as {}", form.as_str()), |b| {
             b.iter(|| {
@@ -90,7 +87,7 @@ fn envelopes(c: &mut Criterion) {
 fn seals(c: &mut Criterion) {
     let line = support::events::made(17, LINE_BYTES).into_bytes();
     let secret = BodyIdSecret::new([7; 32]);
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let core = core_of(&line, &door(IdScheme::Random), &secret);
     let mut group = c.benchmark_group("seal of 1 KiB");
     group.throughput(Throughput::Elements(1));

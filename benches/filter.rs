@@ -7,12 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
-use intelmesh::event::EventFormat;
-use intelmesh::filter::{Filter, FilterFacts, FilterList};
-use intelmesh::identity::{HopPath, PublisherName};
-use intelmesh::policy::Tlp;
-use intelmesh::time::Timestamp;
+use intelmesh::{Body, Core, Filter, FilterFacts, FilterList, HopPath, PublisherName, Timestamp};
 
 const EVENT: &str = r#"{"classification.taxonomy":"malicious-code","classification.type":"infected-system","event_description.text":"Avalanche sinkhole","feed.accuracy":100.0,"feed.name":"Botnet drones","feed.provider":"Example","feed.url":"https://feeds.example.org/drones","malware.name":"avalanche","protocol.application":"http","protocol.transport":"tcp","raw":"ImFzbiIsImdlbyIsInRpbWVzdGFtcCIsImlwIiwicG9ydCIsInR5cGUi","source.abuse_contact":"abuse@example.at","source.asn":64496,"source.as_name":"EXAMPLE-AS","source.fqdn":"host7.example.at","source.geolocation.cc":"AT","source.geolocation.city":"Wien","source.ip":"192.0.2.7","source.port":51000,"time.observation":"2026-11-20T10:00:00+00:00","time.source":"2026-11-20T09:58:12+00:00"}"#;
 
@@ -39,21 +34,9 @@ fn name(text: &str) -> PublisherName {
 
 fn core() -> Core {
     Core {
-        version: ENVELOPE_VERSION,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().expect("an id"),
-        ids: IdScheme::Random,
         created: Timestamp(1_700_000_000_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(bytes::Bytes::from_static(EVENT.as_bytes())),
+        ..intelmesh::testing::fixture::core()
     }
 }
 

@@ -8,10 +8,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use intelmesh::identity::{CoreDigest, EventKey};
-use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
-use intelmesh::time::Timestamp;
+use intelmesh::testing::{CoveredPlace, DayDb, SeenDb, SeenId};
+use intelmesh::{CoreDigest, EventKey, Timestamp};
 use support::Node;
 use support::events::made;
 use support::system::memory;

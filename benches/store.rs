@@ -11,23 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use ed25519_dalek::SigningKey;
-use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use intelmesh::event::EventFormat;
-use intelmesh::identity::{
-    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
+use intelmesh::testing::{
+    CoveredPlace, DayDb, DayLinks, FileDisk, FreshJournal, Journal, JournalConfig, LinkIndex, SeenDb, SeenId,
 };
-use intelmesh::link::{Link, LinkTarget, Relation};
-use intelmesh::policy::Tlp;
-use intelmesh::record::{NewCarrier, NewRecord};
-use intelmesh::store::file_disk::FileDisk;
-use intelmesh::store::links::LinkIndex;
-use intelmesh::store::links::day_links::DayLinks;
-use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
-use intelmesh::store::{FreshJournal, Journal, JournalConfig};
-use intelmesh::time::Timestamp;
-use intelmesh::wire::Mark;
+use intelmesh::{
+    Body, Check, CheckSecret, Core, CoreDigest, EventId, EventKey, HopPath, Link, LinkTarget, LogId, Mark,
+    NewCarrier, NewRecord, ProjectName, PublisherName, Relation, Signer, Timestamp,
+};
 
 const NOW: Timestamp = Timestamp(1_795_514_400_000);
 const BATCH: u64 = 256;
@@ -58,7 +48,7 @@ fn event_id(n: u64) -> EventId {
 
 /// Carriers of which the n-th has these links.
 fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<NewRecord> {
-    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(intelmesh::testing::fixture::key(7));
     let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(800));
     let link = |(relation, right): (&str, u64)| Link {
         left: None,
@@ -67,21 +57,11 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
     };
     let made = (0..count).map(|n| {
         let core = Core {
-            version: ENVELOPE_VERSION,
             id: event_id(n),
-            ids: IdScheme::Random,
             created: NOW,
-            expires: None,
-            event_type: EventType::Event,
-            format: EventFormat::intelmq(),
-            tlp: Tlp::Green,
-            to: Vec::new(),
-            max_hops: 16,
-            parent: None,
             links: links(n).into_iter().map(link).collect(),
-            ext: None,
-            extensions: Default::default(),
             body: Body::Plain(body.clone().into()),
+            ..intelmesh::testing::fixture::core()
         };
         let envelope = signer.sign(core).expect("a sound core");
         NewRecord::Carrier(NewCarrier { envelope, path: HopPath::default(), arrived: NOW })

@@ -4,10 +4,10 @@ use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, PublisherName};
-use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{FrameDecoder, encode, encoded_len};
-use intelmesh::wire::{CarrierFrame, Have, WireFrame};
+use intelmesh::testing::{Have, frame::encode, frame::encoded_len};
+use intelmesh::{
+    CarrierFrame, Check, CoreDigest, EventKey, FrameDecoder, HopPath, PublisherName, Timestamp, WireFrame,
+};
 
 fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).expect("a name")

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::envelope::{Body, Core, IdScheme, OpenError, OpenedBody};
+use crate::envelope::{Body, Core, OpenError, OpenedBody};
 use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
@@ -26,10 +26,9 @@ pub use delivery::{DeliveryRecord, DeliveryState, ReaderName};
 pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
 pub use dry_run::{
-    DryRunOutcome, LineDryRun, PASSES, PolicyChange, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX,
-    TRIAL_SCHEMA,
+    LineDryRun, PASSES, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA,
 };
-pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
+pub use event_ref::EventRef;
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 
 /// Name and number of the JSON form of one event.
@@ -297,11 +296,6 @@ impl From<&Entry> for EventFacts {
     fn from(entry: &Entry) -> Self {
         let envelope = &entry.envelope;
         let core: &Core = envelope.core();
-        let ids = match core.ids {
-            IdScheme::Random => "random",
-            IdScheme::Content => "content",
-            IdScheme::Body => "body",
-        };
         Self {
             went: Vec::new(),
             schema: EVENT_SCHEMA.to_owned(),
@@ -316,7 +310,7 @@ impl From<&Entry> for EventFacts {
             expires: core.expires,
             event_type: core.event_type.as_str().to_owned(),
             format: core.format.to_string(),
-            ids: ids.to_owned(),
+            ids: core.ids.as_str().to_owned(),
             tlp: core.tlp.as_str().to_owned(),
             to: core.to.clone(),
             max_hops: core.max_hops,

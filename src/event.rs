@@ -21,10 +21,12 @@ impl EventFormat {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
     }
 
+    /// Returns the format of IntelMQ.
     pub fn intelmq() -> Self {
         Self("intelmq".into())
     }
 
+    /// Returns the format as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,12 +41,16 @@ impl fmt::Display for EventFormat {
 /// Why bytes are not a body: two readers could read them differently, or not at all. The publisher's fault.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
+    /// It is longer than a line may be.
     #[error("{0} bytes, more than {LINE_BYTES_MAX}")]
     TooLarge(usize),
+    /// It is not JSON, or JSON that two readers may understand differently.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// It is JSON, and not an object.
     #[error("not one JSON object")]
     NotObject,
+    /// It is not in the form in which it is handed off.
     #[error("white space around the object or a line break in it")]
     NotOneLine,
 }

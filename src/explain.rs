@@ -230,33 +230,23 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::envelope::{Body, EventType, IdScheme};
-    use crate::event::EventFormat;
+    use crate::envelope::Body;
+
     use crate::policy::Tlp;
 
     fn file(rest: &str) -> PeerFile {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let key = crate::fixture::key(7).verifying_key();
         let text = format!("key = \"{}\"\n{rest}", crate::identity::public_key_text(&key));
         PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap()
     }
 
     fn core(tlp: Tlp) -> Core {
         Core {
-            version: 1,
-            id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
-            ids: IdScheme::Random,
             created: Timestamp(5),
-            expires: None,
-            event_type: EventType::Event,
-            format: EventFormat::intelmq(),
             tlp,
-            to: Vec::new(),
             max_hops: 8,
-            parent: None,
-            links: Vec::new(),
-            ext: None,
-            extensions: Default::default(),
             body: Body::Plain("{\"source.ip\":\"192.0.2.1\"}".into()),
+            ..crate::fixture::core()
         }
     }
 

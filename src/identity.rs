@@ -16,20 +16,27 @@ mod keys;
 
 #[cfg(test)]
 pub use keys::colliding;
-pub use keys::{KEY_ID_BYTES, KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_key, public_key_text};
+pub use keys::{KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_key, public_key_text};
 
+/// Why a text is not a name or a key. The fault of its writer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum IdentityError {
+    /// A name has other characters, or is empty or too long.
     #[error("\"{0}\" is not a valid name: use 1 to 32 of a-z, 0-9 and \"-\", and do not start with \"-\"")]
     Name(String),
+    /// A UUID has another form.
     #[error("\"{0}\" is not a UUID")]
     Uuid(String),
+    /// An id does not have three parts.
     #[error("\"{0}\" is not the full name of an event (publisher:project:UUID)")]
     EventId(String),
+    /// A key has another form.
     #[error("\"{0}\" is not a key: expected \"ed25519:\" and 43 characters of base64url without padding")]
     Key(String),
+    /// The key has a low order.
     #[error("this ed25519 key is weak: signatures under it prove nothing")]
     WeakKey,
+    /// A hop path has another form.
     #[error("\"{0}\" is not a hop path (`!cert-at!cert-ee`)")]
     Path(String),
 }
@@ -59,6 +66,7 @@ macro_rules! name_type {
                 checked_name(text).map(Self)
             }
 
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -111,6 +119,7 @@ pub struct NodeNames {
 }
 
 impl NodeNames {
+    /// Returns the present name with the old ones.
     pub fn new(name: PublisherName, aliases: Vec<PublisherName>) -> Self {
         Self { name, aliases }
     }
@@ -120,10 +129,12 @@ impl NodeNames {
         &self.name
     }
 
+    /// Returns whether the node is or was called so.
     pub fn has(&self, name: &PublisherName) -> bool {
         self.name == *name || self.aliases.contains(name)
     }
 
+    /// Returns the present name, then the old ones.
     pub fn all(&self) -> impl Iterator<Item = &PublisherName> {
         std::iter::once(&self.name).chain(&self.aliases)
     }
@@ -141,10 +152,19 @@ name_type! {
 }
 
 /// An event's full name in CyCat form: `publisher:project:UUID`.
+///
+/// ```
+/// let id: intelmesh::EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse()?;
+/// assert_eq!(id.publisher.as_str(), "cert-at");
+/// # Ok::<(), intelmesh::IdentityError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
+    /// The node that signed it.
     pub publisher: PublisherName,
+    /// The source within the publisher.
     pub project: ProjectName,
+    /// Unique within both.
     pub uuid: Uuid,
 }
 
@@ -243,6 +263,7 @@ byte_type! {
 }
 
 impl CoreDigest {
+    /// Returns the digest of the bytes of a signed core.
     pub fn of(core_bytes: &[u8]) -> Self {
         Self(Sha256::digest(core_bytes).into())
     }
@@ -260,10 +281,12 @@ impl Check {
 pub struct CheckSecret([u8; 32]);
 
 impl CheckSecret {
+    /// Returns the secret with these bytes.
     pub fn new(secret: [u8; 32]) -> Self {
         Self(secret)
     }
 
+    /// Returns its bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -290,12 +313,23 @@ impl fmt::Debug for CheckSecret {
 
 /// The nodes that handled an envelope, oldest first, written `!cert-at!cert-ee`. Advisory: it is not signed,
 /// and nothing that decides who may see an event rests on it (decisions/0010).
+///
+/// ```
+/// use intelmesh::{HopPath, PublisherName};
+///
+/// let [at, ee] = ["cert-at", "cert-ee"].map(|name| PublisherName::parse(name).expect("a name"));
+/// let path = HopPath::default().with(&at).and_then(|path| path.with(&ee)).expect("two hops");
+/// assert_eq!(path.to_string(), "!cert-at!cert-ee");
+/// assert_eq!(path.last(), Some(&ee));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HopPath(Vec<PublisherName>);
 
 impl HopPath {
+    /// Returns the path of these hops, the publisher first.
+    ///
     /// # Errors
-    /// [`IdentityError::Path`] beyond 32 hops.
+    /// [`IdentityError::Path`] if there are more than 32 hops.
     pub fn new(hops: Vec<PublisherName>) -> Result<Self, IdentityError> {
         if hops.len() > PATH_HOPS_MAX {
             return Err(IdentityError::Path(format!("{} hops", hops.len())));
@@ -303,10 +337,12 @@ impl HopPath {
         Ok(Self(hops))
     }
 
+    /// Returns the hops, the publisher first.
     pub fn hops(&self) -> &[PublisherName] {
         &self.0
     }
 
+    /// Returns the number of hops.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -316,6 +352,7 @@ impl HopPath {
         self.0.is_empty()
     }
 
+    /// Returns whether `name` passed it on.
     pub fn contains(&self, name: &PublisherName) -> bool {
         self.0.contains(name)
     }

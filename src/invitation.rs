@@ -254,7 +254,7 @@ pub(crate) mod tests {
     pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
     pub fn key(seed: u8) -> SigningKey {
-        SigningKey::from_bytes(&[seed; 32])
+        crate::fixture::key(seed)
     }
 
     pub fn invitation(addresses: usize) -> Invitation {

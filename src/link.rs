@@ -6,15 +6,20 @@ use crate::identity::EventId;
 /// (left, type, right); `left` left out is the event that carries the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// The event that the statement is about; `None`: the event that carries the link.
     pub left: Option<EventId>,
+    /// The predicate.
     pub relation: Relation,
+    /// The other side.
     pub right: LinkTarget,
 }
 
 /// The target of a link: an event, or (for `alternate`) an opaque id of another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkTarget {
+    /// An event.
     Event(EventId),
+    /// A name from outside the mesh.
     Opaque(String),
 }
 
@@ -140,6 +145,7 @@ impl Relation {
         Self("corroborates".to_owned())
     }
 
+    /// Returns the relation as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

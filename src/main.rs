@@ -1,8 +1,7 @@
 //! The program: arguments in, exit code out. Everything else is in the library.
-#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    intelmesh::cli::main(std::env::args_os())
+    intelmesh::main(std::env::args_os())
 }

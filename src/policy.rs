@@ -26,18 +26,23 @@ use keys::KeyBook;
 
 pub use crate::tlp::Tlp;
 pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
-pub use keys::{KeyFault, Standing};
+pub use keys::KeyFault;
+#[cfg(test)]
+pub use keys::Standing;
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate {
+    /// Events a second.
     pub per_second: u32,
 }
 
 /// The contents of a peer file, as the core needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
+    /// The present name.
     pub name: PublisherName,
+    /// The identity key.
     pub key: VerifyingKey,
     /// The key that events for it are sealed to; if there is none, nothing can be sealed.
     pub seal: Option<SealKey>,
@@ -51,7 +56,9 @@ pub struct Peer {
     pub paused: bool,
     /// Nothing that its keys sign is taken any more, even if another peer relays it; no connection.
     pub revoked: bool,
+    /// `[share]`: from us to them.
     pub share: Share,
+    /// `[receive]`: from them to us.
     pub receive: Receive,
 }
 
@@ -91,6 +98,7 @@ impl Peer {
 /// `[share]`: from us to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
+    /// The strictest label that goes to it.
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
@@ -103,7 +111,9 @@ pub struct Share {
 pub struct Receive {
     /// May they hand us envelopes of other publishers?
     pub relay: bool,
+    /// For all that it hands us.
     pub rate: Option<Rate>,
+    /// For each publisher whose events it hands us.
     pub rate_per_publisher: Option<Rate>,
     /// `where`: events that it does not admit are not taken.
     pub filter: Option<Arc<Filter>>,
@@ -137,6 +147,18 @@ pub struct TrustList {
 }
 
 impl TrustList {
+    /// Returns the list of this node and its peers.
+    ///
+    /// ```
+    /// use ed25519_dalek::SigningKey;
+    /// use intelmesh::{Peer, PublisherName, TrustList};
+    ///
+    /// let [own, theirs] = [[1; 32], [2; 32]].map(|secret| SigningKey::from_bytes(&secret).verifying_key());
+    /// let [at, ee] = ["cert-at", "cert-ee"].map(|name| PublisherName::parse(name).expect("a name"));
+    /// let trust = TrustList::new(at, own, [Peer::new(ee.clone(), theirs)]);
+    /// assert_eq!(trust.identity_key(&ee), Some(&theirs));
+    /// assert_eq!(trust.peers().count(), 1);
+    /// ```
     pub fn new(
         own: impl Into<NodeNames>,
         own_key: VerifyingKey,
@@ -161,6 +183,7 @@ impl TrustList {
         Self { own_seal: Some(key), ..self }
     }
 
+    /// Adds the names that stand for several in `to`.
     pub fn with_groups(self, groups: BTreeMap<PublisherName, Vec<PublisherName>>) -> Self {
         Self { groups, ..self }
     }
@@ -226,22 +249,27 @@ impl TrustList {
         self.peer(name).or_else(|| self.peers.values().find(|peer| peer.has_name(name)))
     }
 
+    /// Returns the present name of this node.
     pub fn own_name(&self) -> &PublisherName {
         self.own.name()
     }
 
+    /// Returns all names of this node.
     pub fn own_names(&self) -> &NodeNames {
         &self.own
     }
 
+    /// Returns the identity key of this node.
     pub fn own_key(&self) -> &VerifyingKey {
         &self.own_key
     }
 
+    /// Returns the peers in the order of their names.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
     }
 
+    /// Returns the peer whose present name this is.
     pub fn peer(&self, name: &PublisherName) -> Option<&Peer> {
         self.peers.get(name)
     }
@@ -443,13 +471,18 @@ fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool
     filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
+/// Applies the filter of a reader of this node.
+fn admitted_to_reader(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
+    filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path).for_reader()))
+}
+
 /// Returns why the filter of a peer had no answer, so that the caller can count it.
 pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()
 }
 
 /// Why an envelope of a trusted publisher is not taken from a peer. A change of the peer file can cure it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReceived {
     /// `relay = false`, and it is not the peer's own.
     Relay,
@@ -458,7 +491,7 @@ pub enum NotReceived {
     /// `where` does not admit it.
     Filter,
     /// `where` has no answer for it.
-    FilterFailed,
+    FilterFailed(FilterFailure),
 }
 
 /// Checks whether `source` may hand this node envelopes of `publisher`. Everybody may bring this node's own events.
@@ -492,6 +525,6 @@ pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> R
     match admitted(source.receive.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReceived::Filter),
-        Err(_) => Err(NotReceived::FilterFailed),
+        Err(failure) => Err(NotReceived::FilterFailed(failure)),
     }
 }

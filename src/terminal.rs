@@ -64,6 +64,11 @@ impl Lines {
         self.0.push('\n');
     }
 
+    /// One fact about the thing that an earlier line names.
+    pub fn fact(&mut self, what: &str, value: impl fmt::Display) {
+        self.push(format!("  {what:<10} {value}"));
+    }
+
     pub fn blank(&mut self) {
         self.0.push('\n');
     }

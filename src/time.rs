@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Returns the time so many ms later.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
+    /// Returns the time so many ms earlier.
     pub const fn minus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_sub(ms))
     }
@@ -50,10 +52,12 @@ impl fmt::Display for Timestamp {
 pub struct Tick(pub u64);
 
 impl Tick {
+    /// Returns the time so many ms later.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
+    /// Returns the ms since `earlier`; 0 if it is later.
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -62,6 +66,8 @@ impl Tick {
 /// One reading of both clocks. `tick` never goes back; `wall` is the time that the machine believes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
+    /// Monotonic.
     pub tick: Tick,
+    /// As the clock of the machine says.
     pub wall: Timestamp,
 }

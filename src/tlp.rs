@@ -7,14 +7,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Tlp {
+    /// For everybody.
     Clear = 0,
+    /// For the community.
     Green = 1,
+    /// For recipients, their organisations and their clients.
     Amber = 2,
+    /// For recipients and their organisations.
     AmberStrict = 3,
+    /// For the named recipients alone.
     Red = 4,
 }
 
 impl Tlp {
+    /// All labels, mildest first.
     pub const ALL: [Self; 5] = [Self::Clear, Self::Green, Self::Amber, Self::AmberStrict, Self::Red];
 
     /// Reads a label without regard to case, with or without `TLP:`; the names of TLP 1.0 (WHITE) and
@@ -31,6 +37,7 @@ impl Tlp {
         }
     }
 
+    /// Returns the label with this number in the signed core.
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Clear),
@@ -42,6 +49,7 @@ impl Tlp {
         }
     }
 
+    /// Returns the label as texts name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clear => "CLEAR",

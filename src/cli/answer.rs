@@ -7,8 +7,18 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use serde::Serialize;
 
+use super::colour;
 use super::failure::CommandFailure;
 use crate::terminal::{Lines, shown, wrapped};
+
+/// Returns columns and rows of stdout, if it is a terminal that knows its columns. One that does not know its rows has
+/// none: `usize::MAX`.
+pub fn terminal_size() -> Option<(usize, usize)> {
+    let size =
+        io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
+    let rows = if size.ws_row == 0 { usize::MAX } else { usize::from(size.ws_row) };
+    Some((usize::from(size.ws_col), rows)).filter(|(columns, _)| *columns > 0)
+}
 
 /// Buffered stdout.
 pub struct CommandAnswer {
@@ -22,9 +32,7 @@ pub struct CommandAnswer {
 impl CommandAnswer {
     pub fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
-        // One that does not know how wide it is says 0.
-        let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        let width = terminal_size().map(|(columns, _)| columns);
         Self { out: BufWriter::new(io::stdout().lock()), is_terminal, width, is_closed: false }
     }
 
@@ -52,10 +60,20 @@ impl CommandAnswer {
         self.bytes(format!("{}\n", shown(&text.to_string())).as_bytes())
     }
 
+    /// One line for people, cut at the edge of the terminal: it stands below others like it.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub fn row(&mut self, text: &str) -> Result<(), CommandFailure> {
+        let safe = shown(text);
+        let cut: String = safe.chars().take(self.width.unwrap_or(usize::MAX)).collect();
+        self.bytes(format!("{}\n", cut.trim_end()).as_bytes())
+    }
+
     /// Several lines for people; a narrow terminal gets them broken between words.
     pub fn lines(&mut self, lines: &Lines) -> Result<(), CommandFailure> {
         match self.width {
-            Some(width) => self.bytes(wrapped(lines.as_str(), width).as_bytes()),
+            Some(width) => self.bytes(colour::painted(&wrapped(lines.as_str(), width)).as_bytes()),
             None => self.bytes(lines.as_str().as_bytes()),
         }
     }
@@ -83,14 +101,12 @@ impl CommandAnswer {
 
     /// One JSON object on one line.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), CommandFailure> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
-        self.json_text(format!("{text}\n").as_bytes())
+        self.json_text(format!("{}\n", json_of(value)?).as_bytes())
     }
 
     /// The same for an object with a named form: `schema` is its first key, before all others.
-    pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), CommandFailure> {
-        let text = value.to_string();
+    pub fn object(&mut self, schema: &str, value: &impl Serialize) -> Result<(), CommandFailure> {
+        let text = json_of(value)?;
         let rest = text.strip_prefix('{').unwrap_or("}");
         let comma = if rest == "}" { "" } else { "," };
         self.json_text(format!("{{\"schema\":\"{schema}\"{comma}{rest}\n").as_bytes())
@@ -103,6 +119,42 @@ impl CommandAnswer {
         let written = self.out.flush();
         self.unless_closed(written)
     }
+}
+
+/// Prints the whole answer of a verb: as JSON, or in lines for people.
+pub fn print(
+    json: bool,
+    value: &impl Serialize,
+    lines: impl FnOnce() -> Lines,
+) -> Result<(), CommandFailure> {
+    let mut answer = CommandAnswer::new();
+    if json {
+        answer.json(value)?
+    } else {
+        answer.lines(&lines())?
+    }
+    answer.flush()
+}
+
+/// The same with a named form of JSON.
+pub fn print_object(
+    json: bool,
+    schema: &str,
+    value: &impl Serialize,
+    lines: impl FnOnce() -> Lines,
+) -> Result<(), CommandFailure> {
+    let mut answer = CommandAnswer::new();
+    if json {
+        answer.object(schema, value)?
+    } else {
+        answer.lines(&lines())?
+    }
+    answer.flush()
+}
+
+fn json_of(value: &impl Serialize) -> Result<String, CommandFailure> {
+    serde_json::to_string(value)
+        .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))
 }
 
 fn fault(error: &io::Error) -> CommandFailure {

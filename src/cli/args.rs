@@ -13,8 +13,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{health_code, label, rewind_place, seconds, whole};
+use self::values::{body_format, health_code, label, rewind_place, seconds, whole};
 use crate::control::RewindPlace;
+use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
@@ -37,18 +38,18 @@ pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
   intelmesh demo                                   see three nodes exchange events
   intelmesh init /srv/mesh --name cert-at          make a node
   intelmesh run -C /srv/mesh                       run it
-  intelmesh invite -C /srv/mesh                    what a peer needs to add us
+  intelmesh invite -C /srv/mesh                    print the line with which a peer adds us
   intelmesh peer add -C /srv/mesh intelmesh1…      add a peer
   intelmesh status -C /srv/mesh                    is all well?
 
-Exit codes: 0 done, 1 the answer is no, 2 could not."
+Exit codes: 0 done, 1 the answer is negative, 2 could not do it."
 )]
 pub struct Cli {
     /// The node's directory
     #[arg(short = 'C', value_name = "DIR", global = true, hide_default_value = true)]
     pub dir: Option<PathBuf>,
 
-    /// Answer in JSON
+    /// Print the answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
 
@@ -62,7 +63,8 @@ pub enum Verb {
     #[command(after_help = "Examples:
   intelmesh init /srv/mesh --name cert-at
   intelmesh init /srv/mesh --name cert-at --advertise /dns4/mesh.cert.at/tcp/4801
-  intelmesh init a --name cert-at --listen /ip4/127.0.0.1/tcp/4801")]
+  intelmesh init a --name cert-at --listen /ip4/127.0.0.1/tcp/4801
+  intelmesh init                               on a terminal: asks what it needs")]
     Init(InitArgs),
     /// Run the node in the foreground until SIGTERM; prints `ready NAME MULTIADDR…` once all doors are open.
     #[command(after_help = "Examples:
@@ -72,65 +74,73 @@ pub enum Verb {
     #[command(after_help = "Examples:
   intelmesh demo")]
     Demo,
-    /// Print one line with which a peer adds this node: name, federation, keys, addresses, signed, valid for 7 days.
+    /// Print this node's invitation: one signed line with which a peer adds it, valid for 7 days.
     #[command(after_help = "Examples:
   intelmesh invite -C /srv/mesh > cert-at.invitation      send it by a way that both trust")]
     Invite(DirArgs),
-    /// Add, list, show, remove, pause, resume or check peers: the nodes that we have an agreement with.
+    /// Add, list, check, pause or remove peers: the nodes with which we exchange events.
     #[command(subcommand, arg_required_else_help = true)]
     Peer(PeerVerb),
     /// Submit JSON lines from FILE or stdin to the running node, and print its answer to each.
     #[command(after_help = "Examples:
   intelmesh submit -C /srv/mesh events.jsonl
   tail -F feed.jsonl | intelmesh submit -C /srv/mesh --tlp AMBER --to cert-ee,cert-pl -
-  intelmesh submit -C /srv/mesh --to cert-ee,cert-pl --seal secret.jsonl      for their eyes alone
+  intelmesh submit -C /srv/mesh --to cert-ee,cert-pl --seal secret.jsonl    only they can read it
 
-Exits 1 where any line was answered with an error.")]
+Exits 1 if any line was answered with an error.")]
     Submit(SubmitArgs),
-    /// Print what the running node hands off, as JSON lines: first what it keeps, then as it comes.
+    /// Print events of the running node as JSON lines: first the stored ones, then new ones as they arrive.
     #[command(after_help = "Examples:
   intelmesh tail -C /srv/mesh --from earliest --count 10
+  intelmesh tail -C /srv/mesh --pretty          a line for people
   intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
     Tail(TailArgs),
-    /// Show, export or verify one envelope, or decide about one that waits.
+    /// Show, trace, export, verify or withdraw one event, or decide about one that waits.
     #[command(subcommand, arg_required_else_help = true)]
     Event(EventVerb),
     /// Confirm that the system clock is correct after a jump.
     #[command(subcommand, arg_required_else_help = true)]
     Clock(ClockVerb),
-    /// Show this node's keys, make new ones, or end the use of one.
+    /// Show this node's keys, make new ones, or revoke one.
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyVerb),
-    /// Say whether all is well, then show peers, journal, consumers, strangers and errors.
+    /// Show whether all is well, then peers, journal, consumers, strangers and errors.
     #[command(after_help = "Examples:
   intelmesh status -C /srv/mesh
   intelmesh status -C /srv/mesh --check        one line; exits 1 if something is wrong
+  intelmesh status -C /srv/mesh --watch        rates and lags as they change
   intelmesh status --ack rejected_by_peer      seen: not shown any more, unless it happens again
   intelmesh status -C /srv/mesh --json | jq '.peers[] | {name, connected}'")]
     Status(StatusArgs),
-    /// Let the running node read intelmesh.toml again, and say what is in force now and what needs a restart.
+    /// Make the running node read intelmesh.toml again; prints what changed at once and what needs a restart.
     #[command(after_help = "Examples:
   intelmesh reload -C /srv/mesh
 
 Doors, labels, retention, advertise and log change at once; name, federation, listen,
 socket_group and paths at the next start. Exits 1 if the file cannot be used: then nothing changes.")]
     Reload(DirArgs),
-    /// Check configuration, keys, peers and permissions, and name everything wrong at once; needs no running node.
+    /// Check configuration, keys, peers and permissions, and list every fault; needs no running node.
     #[command(after_help = "Examples:
   intelmesh check -C /srv/mesh
 
-Exits 1 where something is wrong; warnings alone exit 0.")]
+Exits 1 if something is wrong; warnings alone exit 0.")]
     Check(DirArgs),
+    /// Print what somebody who helps has to know: status, check, configuration, files; no secret and no event.
+    #[command(after_help = "Examples:
+  intelmesh doctor -C /srv/mesh > report.txt
+
+Read it before you send it: it names your peers and doors.")]
+    Doctor(DirArgs),
     /// Show the feeds from peers, or read one again.
     #[command(subcommand, arg_required_else_help = true)]
     Feed(FeedVerb),
-    /// List, show or remove readers that have a position in the journal, or move one.
+    /// List, show, remove or rewind consumers: readers whose position the node keeps.
     #[command(subcommand, arg_required_else_help = true)]
     Consumer(ConsumerVerb),
     /// Add, list or remove clients: who may read and post over HTTP, without a node of its own.
     #[command(subcommand, arg_required_else_help = true)]
     Client(ClientVerb),
-    /// Show what doors of the pipeline could not pass on, or try it again.
+    /// List events that a door could not pass on (its dead-letter queue), or retry them.
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),
     /// Convert JSON lines between the formats intelmq, idea, n6 and misp, and say what was lost or moved.
@@ -146,8 +156,14 @@ Needs no node and no directory. Exits 1 if a line could not be converted.")]
   intelmesh completions zsh > /usr/share/zsh/site-functions/_intelmesh
   intelmesh completions fish > /usr/share/fish/vendor_completions.d/intelmesh.fish")]
     Completions {
-        /// bash, zsh, fish, elvish or powershell
+        /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory, for packages.
+    #[command(hide = true)]
+    Man {
+        /// A directory that exists
+        to: PathBuf,
     },
 }
 
@@ -160,16 +176,16 @@ pub struct DirArgs {
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Where to make it
+    /// The directory to make: /etc/intelmesh if it was installed from a package
     #[arg(value_name = "DIR")]
     pub node: Option<PathBuf>,
     /// The organisation's short name, as peers will know it: a-z, 0-9 and "-", at most 32
     #[arg(long)]
-    pub name: PublisherName,
-    /// Where peers connect to [default: /ip4/0.0.0.0/tcp/4801]; may be repeated
+    pub name: Option<PublisherName>,
+    /// Address at which this node listens for peers [default: /ip4/0.0.0.0/tcp/4801]; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub listen: Vec<String>,
-    /// Where peers reach this node from outside, for invitations; may be repeated
+    /// Address at which peers reach this node from outside, for invitations; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub advertise: Vec<String>,
 }
@@ -182,13 +198,13 @@ pub struct SubmitArgs {
     /// Only for these peers, or the members of these groups
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub to: Vec<PublisherName>,
-    /// The least label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; a stricter one of an event stays
+    /// The least strict label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; an event with a stricter one keeps it
     #[arg(long, value_name = "LABEL", value_parser = label)]
     pub tlp: Option<Tlp>,
     /// Encrypt to the recipients: relays cannot read it
     #[arg(long)]
     pub seal: bool,
-    /// Send nothing: say who would get each event, sealed or not, and by which rule; needs no running node
+    /// Send nothing: show who would get each event, sealed or not, and by which rule; needs no running node
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -199,7 +215,7 @@ pub enum OutputForm {
     Iep04,
     /// The payload alone
     Plain,
-    /// AIL exchange format, on which IEP04 was decided
+    /// AIL exchange format
     Ail,
 }
 
@@ -215,7 +231,7 @@ impl OutputForm {
 
 #[derive(Debug, Args)]
 pub struct TailArgs {
-    /// A name whose position the node keeps: goes on after what was printed and acknowledged
+    /// Name of a consumer. The node keeps its position: the next call continues after the last printed event
     #[arg(long, value_name = "NAME")]
     pub consumer: Option<String>,
     /// Where to begin: earliest, now, a seq, or an RFC 3339 time; only used if the consumer has no position yet [default: now; for a new consumer: earliest]
@@ -224,23 +240,29 @@ pub struct TailArgs {
     /// What a line looks like [default: iep04]
     #[arg(long, value_enum)]
     pub form: Option<OutputForm>,
-    /// Also what this node published itself
+    /// One aligned line for each event, for people
+    #[arg(long, conflicts_with = "form")]
+    pub pretty: bool,
+    /// Convert bodies of other formats to this one: intelmq, idea or n6
+    #[arg(long, value_name = "FORMAT", value_parser = body_format)]
+    pub format: Option<BodyFormat>,
+    /// Also print events that this node published
     #[arg(long)]
     pub own: bool,
     /// Stop after this many lines
     #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, 0..=u64::MAX))]
     pub count: Option<u64>,
-    /// Stop when nothing came for this many seconds
+    /// Stop after this many seconds without an event
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub idle: Option<std::time::Duration>,
-    /// Only what a CEL expression admits
+    /// Print only events that this CEL expression admits (docs/FILTERS.md)
     #[arg(long, value_name = "CEL")]
     pub filter: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ClockVerb {
-    /// Say that the machine's clock is right: what waits for it (retention, the floor of the seen set) goes on.
+    /// Confirm that the system clock is right, so that retention and the floor of dates go on.
     #[command(after_help = "Examples:
   intelmesh clock accept -C /srv/mesh")]
     Accept,
@@ -252,27 +274,28 @@ pub enum KeyVerb {
     #[command(after_help = "Examples:
   intelmesh key show -C /srv/mesh")]
     Show,
-    /// Make new keys for signing and sealing, and tell the peers; what the older ones signed stays good.
+    /// Make new keys for signing and sealing, and announce them to peers; older signatures stay valid.
     #[command(after_help = "Examples:
   intelmesh key rotate -C /srv/mesh
   intelmesh key rotate --compromised        somebody else may have the signing key")]
     Rotate {
-        /// What the present signing key signed, and a peer does not hold yet, waits there for its operator
+        /// Somebody else may have the present signing key: its events that a peer does not hold yet wait for that
+        /// peer's operator
         #[arg(long)]
         compromised: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
     },
-    /// Refuse from now on what a peer's key signs, by whatever way it comes; without NAME our own, for ever.
+    /// Refuse new events signed by a peer's key, no matter who delivers them; without NAME, revoke our own key forever.
     #[command(after_help = "Examples:
   intelmesh key revoke cert-ee              here alone, by our own decision
   intelmesh key revoke --statement FILE     by the line that their init printed: for all nodes
   intelmesh key revoke                      the end of this node: for all nodes")]
     Revoke {
-        /// The peer, as its file in peers/ is called [default: this node itself]
+        /// The peer: the name of its file in peers/ [default: this node itself]
         name: Option<PublisherName>,
-        /// The line that `init` printed for the safe, of this node or of a peer; - is stdin
+        /// A file with the revocation line that `init` printed, of this node or of a peer; - is stdin
         #[arg(long, value_name = "FILE", conflicts_with = "name")]
         statement: Option<PathBuf>,
         /// Do not ask
@@ -288,37 +311,43 @@ pub struct StatusArgs {
     /// Print the first line only; exit 1 unless it begins with ok or starting
     #[arg(long)]
     pub check: bool,
-    /// You have seen what happened under this health code: it is not shown any more, unless it happens again
-    #[arg(long, value_name = "CODE", value_parser = health_code, conflicts_with = "check")]
+    /// Answer as a plugin of Nagios: exit 0 ok, 1 warning, 2 critical, 3 unknown, with performance data
+    #[arg(long, conflicts_with_all = ["check", "json"])]
+    pub nagios: bool,
+    /// Show peers with their rates and lags, renewed every 2 s, until ^C
+    #[arg(long, conflicts_with_all = ["check", "json", "nagios"])]
+    pub watch: bool,
+    /// End the incidents under this health code; they are shown again if they happen again
+    #[arg(long, value_name = "CODE", value_parser = health_code, conflicts_with_all = ["check", "nagios", "watch"])]
     pub ack: Option<HealthCode>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum FeedVerb {
-    /// Show how far each feed has got, what is owed, and what would be read again if trust changed.
+    /// Show how far each feed has been read, what is owed, and what would be read again if trust changed.
     #[command(after_help = "Examples:
   intelmesh feed show
   intelmesh feed show cert-ee --json")]
     Show {
-        /// One peer alone, as its file in peers/ is called
+        /// One peer only: the name of its file in peers/
         peer: Option<PublisherName>,
     },
-    /// Ask a peer again for everything from a place in its journal on.
+    /// Ask a peer again for its entries, from a given place of its journal on.
     #[command(after_help = "Examples:
   intelmesh feed rewind cert-ee --to earliest
   intelmesh feed rewind cert-ee --to 2026-11-20T10:00:00Z")]
     Rewind {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         peer: PublisherName,
         /// A seq of its journal, an RFC 3339 time, or earliest
         #[arg(long, value_name = "PLACE", value_parser = rewind_place)]
         to: RewindPlace,
     },
-    /// Compare with the whole journal of a peer, and take what is lacking.
+    /// Compare with the whole journal of a peer, and fetch what is missing.
     #[command(after_help = "Examples:
   intelmesh feed repair cert-ee")]
     Repair {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         peer: PublisherName,
     },
 }

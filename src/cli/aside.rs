@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, print, talk};
 use super::args::AsideVerb;
 use super::failure::CommandFailure;
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for};
 use crate::config::NodeConfig;
-use crate::control::{AsideTried, ControlReply, ControlRequest};
+use crate::control::{AsideTried, ControlRequest};
 use crate::local::{AsideRecord, read_aside};
+use crate::terminal::Lines;
 
 /// Of a line, so much is shown to people.
 const LINE_CHARS_SHOWN: usize = 60;
@@ -103,20 +104,13 @@ fn shown(record: &AsideRecord) -> String {
 }
 
 fn retry(place: &NodeDirectory, door: &str, json: bool) -> Result<(), CommandFailure> {
-    let tried = match place.ask(&ControlRequest::AsideRetry { door: door.to_owned() })? {
-        ControlReply::AsideTried(tried) => tried,
-        other => return Err(unexpected(&other)),
-    };
-    let mut answer = CommandAnswer::new();
-    if json {
-        answer.json(&tried)?;
-    } else {
+    let tried = ask_for!(place, ControlRequest::AsideRetry { door: door.to_owned() }, AsideTried);
+    print(json, &tried, || {
         let AsideTried { taken, set_aside, kept, expired } = tried;
         let expired = if expired > 0 { format!(", {expired} expired") } else { String::new() };
-        answer.line(format!(
+        Lines::of_text(&format!(
             "{door}: {taken} taken, {set_aside} set aside again, {kept} left as they were{expired}"
-        ))?;
-    }
-    answer.flush()?;
+        ))
+    })?;
     if tried.set_aside + tried.kept > 0 { Err(CommandFailure::silent(super::failure::NO)) } else { Ok(()) }
 }

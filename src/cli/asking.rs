@@ -18,7 +18,18 @@ pub enum AskSource {
 }
 
 /// Bytes of an answer that are looked at.
-const ANSWER_BYTES_MAX: u64 = 64;
+const ANSWER_BYTES_MAX: u64 = 256;
+
+/// Asks the operator to agree on standard input, unless `yes` was said already.
+///
+/// # Errors
+/// Exit 1 if the operator does not agree; exit 2 if there is nobody to ask.
+pub fn confirm(yes: bool, question: &str, otherwise: &str, verb: &str) -> Result<(), CommandFailure> {
+    if yes || agreed(question, AskSource::Stdin, otherwise, verb)? {
+        return Ok(());
+    }
+    Err(CommandFailure::no(otherwise))
+}
 
 /// Asks the operator to agree. `otherwise` says what was not done if not. `verb` is the command to repeat with `--yes`,
 /// with all its arguments: without them it may be a worse one.
@@ -48,6 +59,20 @@ pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> R
         }));
     };
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks for one line, on a terminal alone. `None` if there is none.
+///
+/// # Errors
+/// If standard input cannot be read.
+pub fn line(question: &str) -> Result<Option<String>, CommandFailure> {
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    talk(question);
+    let line = read_line(&mut io::stdin().lock())
+        .map_err(|error| CommandFailure::could_not(format!("stdin: {error}")))?;
+    Ok(Some(line.trim().to_owned()))
 }
 
 /// `None` without a terminal.

@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::answer::{CommandAnswer, talk};
 use super::failure::{CommandFailure, NO};
 use super::place::{NodeDirectory, statement_of};
-use crate::config::doors::{ConsumerTo, SubmitFrom};
 use crate::config::{
-    ConfigErrors, ConfigProblem, DoorConfigs, JournalSettings, NODE_FILE, NodeConfig, NodePaths, PeerFiles,
+    ConfigErrors, ConfigProblem, JournalSettings, NODE_FILE, NodeConfig, NodePaths, PeerFiles,
 };
 use crate::daemon;
+use crate::door::DoorSettings;
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::{RedisAddress, group_id};
@@ -164,8 +164,10 @@ fn fallback(dir: &Path) -> NodeConfig {
         },
         socket_group: None,
         log: None,
-        doors: DoorConfigs::default(),
+        doors: DoorSettings::default(),
         web: None,
+        metrics: None,
+        on_health: Vec::new(),
     }
 }
 
@@ -241,15 +243,7 @@ fn mode_of(path: &Path) -> Option<u32> {
 
 /// Reports settings of the doors to Redis that `run` would refuse.
 fn queues(config: &NodeConfig, found: &mut CheckFindings) {
-    let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
-        SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
-        SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) => None,
-    });
-    let consumers = config.doors.consumers.iter().filter_map(|door| match &door.to {
-        ConsumerTo::IntelMqRedis { queue, .. } => Some((&door.name, queue)),
-        ConsumerTo::IntelMqTcp { .. } => None,
-    });
-    for (name, queue) in submits.chain(consumers) {
+    for (name, queue) in config.doors.redis_queues() {
         if let Err(fault) = RedisAddress::parse(&queue.url) {
             let place = format!("{NODE_FILE}:{}", queue.url_line);
             found.error(format!("{place}: door {name}: url: {fault}"), None);

@@ -10,7 +10,7 @@ use super::args::{ClientAddArgs, ClientVerb};
 use super::failure::CommandFailure;
 use super::peer::told;
 use super::place::NodeDirectory;
-use super::table::{add_row, push, table};
+use super::table::{add_row, lines_of, table, yes_no};
 use crate::audit::{self, AuditedAction};
 use crate::clock;
 use crate::config::write::{self, NewClient};
@@ -18,7 +18,6 @@ use crate::config::{ClientFile, NodeConfig, TokenHash};
 use crate::control::ControlRefusal;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
-use crate::terminal::Lines;
 
 /// The beginning of each token, so that a scanner for leaked secrets can find one.
 const TOKEN_PREFIX: &str = "intelmesh_";
@@ -123,13 +122,11 @@ fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     } else {
         let mut table = table(&["CLIENT", "tlp_max", "posts", "where"]);
         for client in &facts {
-            let posts = if client.accept { "yes" } else { "no" }.to_owned();
+            let posts = yes_no(client.accept).to_owned();
             let filter = client.filter.unwrap_or("-").to_owned();
             add_row(&mut table, [client.name.to_string(), client.tlp_max.to_owned(), posts, filter]);
         }
-        let mut lines = Lines::default();
-        push(&table, &mut lines);
-        answer.lines(&lines)?;
+        answer.lines(&lines_of(&table))?;
     }
     answer.flush()?;
     for problem in problems {

@@ -2,13 +2,12 @@
 
 use super::answer::talk;
 use super::failure::CommandFailure;
-use super::feed::done;
 use super::place::NodeDirectory;
 use crate::audit::AuditedAction;
 use crate::control::ControlRequest;
 
 pub fn accept(place: &NodeDirectory) -> Result<(), CommandFailure> {
-    done(&place.ask(&ControlRequest::ClockAccept)?)?;
+    place.order(&ControlRequest::ClockAccept)?;
     place.audit_here(AuditedAction::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");
     Ok(())

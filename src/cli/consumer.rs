@@ -1,11 +1,10 @@
 //! `consumer`: readers that have a position in the journal, and the end of one.
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{print, print_object, talk};
 use super::args::ConsumerVerb;
 use super::failure::CommandFailure;
-use super::feed::done;
-use super::place::{NodeDirectory, unexpected};
-use super::table::{add_row, push, table};
+use super::place::{NodeDirectory, ask_for, unexpected};
+use super::table::{add_row, lines_of, table, yes_no};
 use crate::audit::AuditedAction;
 use crate::clock;
 use crate::control::{
@@ -19,7 +18,7 @@ pub fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result
         ConsumerVerb::List => list(place, json),
         ConsumerVerb::Show { name } => show(place, &name, json),
         ConsumerVerb::Remove { name } => {
-            done(&place.ask(&ControlRequest::ConsumerRemove { name: name.clone() })?)?;
+            place.order(&ControlRequest::ConsumerRemove { name: name.clone() })?;
             place.audit_here(AuditedAction::ConsumerRemoved, None, &name);
             talk(format!("Removed consumer {name}. If it connects again, it begins as a new one."));
             Ok(())
@@ -29,7 +28,7 @@ pub fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result
 }
 
 fn rewind(place: &NodeDirectory, name: &str, to: ConsumerPlace) -> Result<(), CommandFailure> {
-    done(&place.ask(&ControlRequest::ConsumerRewind { name: name.to_owned(), to })?)?;
+    place.order(&ControlRequest::ConsumerRewind { name: name.to_owned(), to })?;
     let from = match to {
         ConsumerPlace::Earliest => "the oldest event held".to_owned(),
         ConsumerPlace::Now => "the next event".to_owned(),
@@ -39,13 +38,6 @@ fn rewind(place: &NodeDirectory, name: &str, to: ConsumerPlace) -> Result<(), Co
     place.audit_here(AuditedAction::ConsumerRewound, None, &format!("{name} to {from}"));
     talk(format!("{name}: continues with {from}; what it had after that it gets again"));
     Ok(())
-}
-
-fn live(place: &NodeDirectory) -> Result<ConsumerFacts, CommandFailure> {
-    match place.ask(&ControlRequest::Consumers)? {
-        ControlReply::Consumers(facts) => Ok(facts),
-        other => Err(unexpected(&other)),
-    }
 }
 
 /// From the running node; without one, as it wrote them down last.
@@ -77,31 +69,27 @@ fn facts(place: &NodeDirectory) -> Result<ConsumerFacts, CommandFailure> {
 
 fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let facts = facts(place)?;
-    let mut answer = CommandAnswer::new();
-    if json {
-        answer.json(&facts)?;
-        return answer.flush();
-    }
-    if facts.consumers.is_empty() {
+    if facts.consumers.is_empty() && !json {
         talk("no consumers: nobody has read from run/out.sock under a name");
         return Ok(());
     }
+    print(json, &facts, || rows(&facts))
+}
+
+fn rows(facts: &ConsumerFacts) -> Lines {
     let mut table = table(&["CONSUMER", "kind", "connected", "position", "lag", "missing"]);
     for consumer in &facts.consumers {
         let cells = [
             consumer.name.clone(),
             kind(consumer).to_owned(),
-            if consumer.connected { "yes" } else { "no" }.to_owned(),
+            yes_no(consumer.connected).to_owned(),
             consumer.position.to_string(),
             consumer.lag_events.to_string(),
             consumer.missing.to_string(),
         ];
         add_row(&mut table, cells);
     }
-    let mut lines = Lines::default();
-    push(&table, &mut lines);
-    answer.lines(&lines)?;
-    answer.flush()
+    lines_of(&table)
 }
 
 const fn kind(consumer: &ConsumerFact) -> &'static str {
@@ -109,33 +97,29 @@ const fn kind(consumer: &ConsumerFact) -> &'static str {
 }
 
 fn show(place: &NodeDirectory, name: &str, json: bool) -> Result<(), CommandFailure> {
-    let facts = live(place)?;
+    let facts = ask_for!(place, ControlRequest::Consumers, Consumers);
     let Some(consumer) = facts.consumers.iter().find(|consumer| consumer.name == name) else {
         return Err(unknown(name));
     };
-    let mut answer = CommandAnswer::new();
-    if json {
-        let shown = serde_json::json!({"consumer": consumer, "last_seq": facts.last_seq});
-        answer.object("intelmesh.consumer/1", &shown)?;
-        return answer.flush();
-    }
-    answer.line(name)?;
-    let now = clock::now().wall;
+    let shown = serde_json::json!({"consumer": consumer, "last_seq": facts.last_seq});
+    print_object(json, "intelmesh.consumer/1", &shown, || described(consumer, facts.last_seq))
+}
+
+fn described(consumer: &ConsumerFact, last_seq: u64) -> Lines {
     let missing = match consumer.missing_at {
-        Some(at) => format!("{}, last {} s ago", consumer.missing, now.since_ms(at) / 1_000),
+        Some(at) => format!("{}, last {} s ago", consumer.missing, clock::now().wall.since_ms(at) / 1_000),
         None => consumer.missing.to_string(),
     };
-    for (what, value) in [
-        ("kind", kind(consumer).to_owned()),
-        ("connected", if consumer.connected { "yes" } else { "no" }.to_owned()),
-        ("position", format!("{} of {}, {} to read", consumer.position, facts.last_seq, consumer.lag_events)),
-        ("missing", missing),
-        ("own", if consumer.own { "yes: also what this node publishes" } else { "no" }.to_owned()),
-        ("filter", consumer.filter.clone().unwrap_or_else(|| "none that is known here".to_owned())),
-    ] {
-        answer.line(format!("  {what:<10} {value}"))?;
-    }
-    answer.flush()
+    let position = format!("{} of {last_seq}, {} to read", consumer.position, consumer.lag_events);
+    let mut lines = Lines::default();
+    lines.push(&consumer.name);
+    lines.fact("kind", kind(consumer));
+    lines.fact("connected", yes_no(consumer.connected));
+    lines.fact("position", position);
+    lines.fact("missing", missing);
+    lines.fact("own", if consumer.own { "yes: also what this node publishes" } else { "no" });
+    lines.fact("filter", consumer.filter.as_deref().unwrap_or("none that is known here"));
+    lines
 }
 
 fn unknown(name: &str) -> CommandFailure {

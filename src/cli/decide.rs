@@ -2,7 +2,6 @@
 
 use super::answer::talk;
 use super::failure::CommandFailure;
-use super::feed::done;
 use super::place::NodeDirectory;
 use crate::audit::AuditedAction;
 use crate::control::ControlRequest;
@@ -27,7 +26,7 @@ pub fn decide(place: &NodeDirectory, what: &str, release: bool) -> Result<(), Co
         event: event.as_ref().map(ToString::to_string),
         release,
     };
-    done(&place.ask(&request)?)?;
+    place.order(&request)?;
     let (verb, audited) = if release {
         ("released: asked for again, and taken as any other", AuditedAction::EventReleased)
     } else {

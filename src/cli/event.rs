@@ -7,21 +7,18 @@ mod waiting;
 mod withdraw;
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, print, print_object, talk};
 use super::args::EventVerb;
+use super::envelope_file::{read_envelope, verified};
 use super::event_open::open;
 use super::failure::CommandFailure;
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for, unexpected};
 use crate::control::{ControlReply, ControlRequest, EventFacts, EventRef};
-use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::public_key_text;
-use crate::limits::ENVELOPE_BYTES_MAX;
-use crate::policy::{KeyFault, TrustList};
 use crate::terminal::Lines;
 
 pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), CommandFailure> {
@@ -39,17 +36,8 @@ pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), C
 }
 
 fn show(place: &NodeDirectory, id: EventRef, json: bool) -> Result<(), CommandFailure> {
-    let facts = match place.ask(&ControlRequest::EventShow { id })? {
-        ControlReply::Event(facts) => facts,
-        other => return Err(unexpected(&other)),
-    };
-    let mut answer = CommandAnswer::new();
-    if json {
-        answer.json(&facts)?;
-    } else {
-        answer.lines(&render(&facts))?;
-    }
-    answer.flush()
+    let facts = ask_for!(place, ControlRequest::EventShow { id }, Event);
+    print(json, &facts, || render(&facts))
 }
 
 fn render(facts: &EventFacts) -> Lines {
@@ -90,7 +78,7 @@ fn render(facts: &EventFacts) -> Lines {
     rows.extend(facts.went.iter().map(|went| ("went", went.line())));
     let mut lines = Lines::default();
     lines.push(&facts.id);
-    rows.iter().for_each(|(name, value)| lines.push(format!("  {name:<10} {value}")));
+    rows.iter().for_each(|(name, value)| lines.fact(name, value));
     lines
 }
 
@@ -143,56 +131,13 @@ fn verify(place: &NodeDirectory, what: &Path, json: bool) -> Result<(), CommandF
     let trust = place.trust()?;
     let verdict = verified(Bytes::from(bytes), &trust)
         .map(|verified| (verified.envelope().publisher().to_string(), public_key_text(verified.signer())));
-    let mut answer = CommandAnswer::new();
-    if json {
-        let facts = match &verdict {
-            Ok((publisher, key)) => serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
-            Err(fault) => serde_json::json!({"ok": false, "fault": fault}),
-        };
-        answer.object("intelmesh.verify/1", &facts)?;
-    } else {
-        match &verdict {
-            Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
-            Err(fault) => answer.line(fault)?,
-        }
-    }
-    answer.flush()?;
-    verdict.map(|_| ()).map_err(|_| CommandFailure::silent(super::failure::NO))
-}
-
-pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
-    let unreadable = |error: std::io::Error| CommandFailure::of_file(path, &error);
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // One byte more than fits, so that the codec sees that it is too long.
-    file.take(ENVELOPE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
-}
-
-/// Returns the envelope if it verifies against the trust list, or the fault in words.
-pub(super) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
-    let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
-    let (publisher, key_id) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
-    let in_words = |fault| match fault {
-        KeyFault::Revoked(keys) if keys.is_empty() => {
-            format!("key_revoked: {publisher} is revoked, and never named its key {key_id} here")
-        }
-        KeyFault::Revoked(_) => format!("key_revoked: key {key_id} of {publisher} is revoked"),
-        KeyFault::OutOfTime => {
-            format!("unknown_key: key {key_id} of {publisher} was not in use at that time")
-        }
-        KeyFault::OtherKey => format!("unknown_key: {publisher} is trusted, but not with key {key_id}"),
-        KeyFault::UnknownPublisher => {
-            format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})")
-        }
-        KeyFault::BadSignature => format!("bad_signature: {}", SignatureError::Invalid),
-        KeyFault::NameMismatch => format!("name_mismatch: key {key_id} is not that of {publisher}"),
+    let (facts, text) = match &verdict {
+        Ok((publisher, key)) => (
+            serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
+            format!("ok publisher={publisher} key={key}"),
+        ),
+        Err(fault) => (serde_json::json!({"ok": false, "fault": fault}), fault.clone()),
     };
-    let created = envelope.envelope().core().created;
-    let keys = trust.keys_of(&publisher, key_id, created).map_err(in_words)?;
-    let verified = keys.iter().find_map(|key| envelope.clone().verify(key).ok());
-    let verified = verified.ok_or_else(|| in_words(trust.judge_unsigned(envelope.envelope(), &keys)))?;
-    trust.judge_signer(&verified).map_err(in_words)?;
-    check_content(verified.envelope().core()).map_err(|error| format!("bad_body: {error}"))?;
-    Ok(verified)
+    print_object(json, "intelmesh.verify/1", &facts, || Lines::of_text(&text))?;
+    verdict.map(|_| ()).map_err(|_| CommandFailure::silent(super::failure::NO))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::CommandAnswer;
-use super::event::{read_envelope, verified};
+use super::envelope_file::{read_envelope, verified};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use crate::control::LinkFacts;

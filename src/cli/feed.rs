@@ -1,12 +1,12 @@
 //! `feed`: how far each peer's feed has got, and reading one again. The node does it; this asks and shows.
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{print, talk};
 use super::args::FeedVerb;
 use super::failure::CommandFailure;
-use super::place::{NodeDirectory, unexpected};
-use super::table::{add_row, push, table};
+use super::place::{NodeDirectory, ask_for};
+use super::table::{add_row, lines_of, table, yes_no};
 use crate::audit::AuditedAction;
-use crate::control::{ControlRefusal, ControlReply, ControlRequest, FeedFacts, FeedInfo, RewindPlace};
+use crate::control::{ControlRefusal, ControlRequest, FeedFacts, FeedInfo, RewindPlace};
 use crate::identity::PublisherName;
 use crate::terminal::Lines;
 
@@ -15,7 +15,7 @@ pub fn feed(place: &NodeDirectory, verb: FeedVerb, json: bool) -> Result<(), Com
         FeedVerb::Show { peer } => show(place, peer.as_ref(), json),
         FeedVerb::Rewind { peer, to } => rewind(place, peer, to),
         FeedVerb::Repair { peer } => {
-            done(&place.ask(&ControlRequest::FeedRepair { peer: peer.clone() })?)?;
+            place.order(&ControlRequest::FeedRepair { peer: peer.clone() })?;
             place.audit_here(AuditedAction::FeedRepaired, Some(&peer), "");
             talk(format!(
                 "{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"
@@ -26,7 +26,7 @@ pub fn feed(place: &NodeDirectory, verb: FeedVerb, json: bool) -> Result<(), Com
 }
 
 fn rewind(place: &NodeDirectory, peer: PublisherName, to: RewindPlace) -> Result<(), CommandFailure> {
-    done(&place.ask(&ControlRequest::FeedRewind { peer: peer.clone(), to })?)?;
+    place.order(&ControlRequest::FeedRewind { peer: peer.clone(), to })?;
     let from = match to {
         RewindPlace::Earliest => "its journal's start".to_owned(),
         RewindPlace::Seq(seq) => format!("seq {seq}"),
@@ -37,44 +37,26 @@ fn rewind(place: &NodeDirectory, peer: PublisherName, to: RewindPlace) -> Result
     Ok(())
 }
 
-pub fn done(reply: &ControlReply) -> Result<(), CommandFailure> {
-    match reply {
-        ControlReply::Done => Ok(()),
-        other => Err(unexpected(other)),
-    }
-}
-
 fn show(place: &NodeDirectory, peer: Option<&PublisherName>, json: bool) -> Result<(), CommandFailure> {
-    let mut facts = match place.ask(&ControlRequest::FeedShow)? {
-        ControlReply::Feeds(facts) => facts,
-        other => return Err(unexpected(&other)),
-    };
+    let mut facts = ask_for!(place, ControlRequest::FeedShow, Feeds);
     if let Some(peer) = peer {
         facts.feeds.retain(|feed| feed.peer == *peer);
         if facts.feeds.is_empty() {
             return Err(ControlRefusal::unknown_peer(peer).into());
         }
     }
-    let mut answer = CommandAnswer::new();
-    if json {
-        answer.json(&facts)?;
-    } else {
-        answer.lines(&render(&facts))?;
-    }
-    answer.flush()
+    print(json, &facts, || render(&facts))
 }
 
 fn render(facts: &FeedFacts) -> Lines {
-    let mut lines = Lines::default();
     if facts.feeds.is_empty() {
-        lines.push("no feeds: no peer has answered yet");
-        return lines;
+        return Lines::of_text("no feeds: no peer has answered yet");
     }
     let mut table = table(&["FEED", "connected", "position", "of", "owed", "log"]);
     for feed in &facts.feeds {
         let cells = [
             feed.peer.to_string(),
-            if feed.connected { "yes" } else { "no" }.to_owned(),
+            yes_no(feed.connected).to_owned(),
             feed.position.to_string(),
             feed.head.map_or_else(|| "-".to_owned(), |head| head.to_string()),
             feed.owed_count.to_string(),
@@ -82,7 +64,7 @@ fn render(facts: &FeedFacts) -> Lines {
         ];
         add_row(&mut table, cells);
     }
-    push(&table, &mut lines);
+    let mut lines = lines_of(&table);
     facts.feeds.iter().for_each(|feed| details(feed, &mut lines));
     lines
 }

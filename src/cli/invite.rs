@@ -35,19 +35,20 @@ pub fn invite(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
         talk("warning: this invitation has no address: its reader can trust us, but not connect to us");
         talk("hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml");
     }
+    let facts = serde_json::json!({
+        "invitation": text,
+        "name": invitation.name,
+        "federation": invitation.federation,
+        "words": invitation.words().to_string(),
+        "addresses": invitation.addresses,
+        "expires": invitation.expires.to_string(),
+    });
     let mut answer = CommandAnswer::new();
+    // Never broken between words: it is copied as one line.
     if json {
-        let facts = serde_json::json!({
-            "invitation": text,
-            "name": invitation.name,
-            "federation": invitation.federation,
-            "words": invitation.words().to_string(),
-            "addresses": invitation.addresses,
-            "expires": invitation.expires.to_string(),
-        });
-        answer.object("intelmesh.invitation/1", &facts)?;
+        answer.object("intelmesh.invitation/1", &facts)?
     } else {
-        answer.line(&text)?;
+        answer.line(&text)?
     }
     answer.flush()?;
     talk(format!(

@@ -3,11 +3,10 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, print_object, talk};
 use super::args::KeyVerb;
-use super::asking::{AskSource, agreed};
+use super::asking::confirm;
 use super::failure::CommandFailure;
-use super::feed::done;
 use super::peer::{file_of, told};
 use super::place::{NodeDirectory, statement_of};
 use crate::audit::AuditedAction;
@@ -15,11 +14,12 @@ use crate::clock;
 use crate::config::{NodeConfig, write};
 use crate::control::ControlRequest;
 use crate::envelope::statement::claimed_publisher;
-use crate::envelope::{KeyUse, SignedStatement, StatedKey};
+use crate::envelope::{KeyUse, SignedStatement, StatedKey, Statement};
 use crate::identity::{KeyId, PublisherName, public_key_text};
 use crate::invitation;
 use crate::keyring::{Keyring, NODE_KEY_FILE, Rotation, SEAL_KEY_FILE, seal_key_text};
 use crate::limits::KEY_STATEMENT_BYTES_MAX;
+use crate::terminal::Lines;
 
 /// The beginning of the text that `init` prints for the safe.
 const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
@@ -43,51 +43,49 @@ fn show(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let (key_file, seal_file) =
         (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
     let statement = keyring.statement().map(SignedStatement::statement);
-    let mut answer = CommandAnswer::new();
-    if json {
-        let mut keys = vec![
-            serde_json::json!({"use": "node", "key": key, "file": key_file}),
-            serde_json::json!({"use": "seal", "key": seal, "file": seal_file}),
-        ];
-        if let Some(statement) = statement {
-            keys.truncate(1);
-            keys.extend(statement.keys.iter().map(stated_json));
-        }
-        let facts = serde_json::json!({
-            "name": config.name,
-            "key": key,
-            "key_id": KeyId::of(&public).to_string(),
-            "words": words.to_string(),
-            "seal": seal,
-            "serial": statement.map_or(0, |statement| statement.serial),
-            "revoked": statement.is_some_and(|statement| statement.revoked),
-            "keys": keys,
-        });
-        answer.object("intelmesh.keys/1", &facts)?;
-    } else {
-        answer.line(config.name)?;
-        answer.line(format!("  key        {key}"))?;
-        for line in words.behind("  words      ") {
-            answer.line(line)?;
-        }
-        answer.line(format!("  key id     {}", KeyId::of(&public)))?;
-        answer.line(format!("  file       {}", key_file.display()))?;
-        answer.line(format!("  seal       {seal}"))?;
-        answer.line(format!("  seal file  {}", seal_file.display()))?;
-        if let Some(statement) = statement {
-            let state = if statement.revoked { ": REVOKED" } else { "" };
-            answer.line(format!("  statement  {}{state}", statement.serial))?;
-            for stated in &statement.keys {
-                answer.line(stated_line(stated))?;
-            }
-        }
+    let mut keys = vec![
+        serde_json::json!({"use": "node", "key": key, "file": key_file}),
+        serde_json::json!({"use": "seal", "key": seal, "file": seal_file}),
+    ];
+    if let Some(statement) = statement {
+        keys.truncate(1);
+        keys.extend(statement.keys.iter().map(stated_json));
     }
-    answer.flush()
+    let facts = serde_json::json!({
+        "name": config.name,
+        "key": key,
+        "key_id": KeyId::of(&public).to_string(),
+        "words": words.to_string(),
+        "seal": seal,
+        "serial": statement.map_or(0, |statement| statement.serial),
+        "revoked": statement.is_some_and(|statement| statement.revoked),
+        "keys": keys,
+    });
+    print_object(json, "intelmesh.keys/1", &facts, || {
+        let mut lines = Lines::default();
+        lines.push(&config.name);
+        lines.fact("key", &key);
+        words.behind("  words      ").into_iter().for_each(|line| lines.push(line));
+        lines.fact("key id", KeyId::of(&public));
+        lines.fact("file", key_file.display());
+        lines.fact("seal", &seal);
+        lines.fact("seal file", seal_file.display());
+        if let Some(statement) = statement {
+            lines.append(&statement_lines(statement, ": REVOKED"));
+        }
+        lines
+    })
 }
 
-/// One key of a statement, with its use and times.
-pub fn stated_line(stated: &StatedKey) -> String {
-    format!("    {:<8} {} {}", stated.usage.as_str(), text_of(stated), validity(stated))
+/// A statement of keys, as this node applies it.
+pub fn statement_lines(statement: &Statement, revoked: &str) -> Lines {
+    let mut lines = Lines::default();
+    let state = if statement.revoked { revoked } else { "" };
+    lines.fact("statement", format!("{}{state}", statement.serial));
+    for stated in &statement.keys {
+        lines.push(format!("    {:<8} {} {}", stated.usage.as_str(), text_of(stated), validity(stated)));
+    }
+    lines
 }
 
 fn text_of(stated: &StatedKey) -> String {
@@ -130,9 +128,7 @@ fn rotate(place: &NodeDirectory, compromised: bool, yes: bool) -> Result<(), Com
     let keyring = place.keyring(&config)?;
     let ask =
         "New keys for signing and sealing; the identity key, by which peers know us, stays. Go on [y/N]?";
-    if !yes && !agreed(ask, AskSource::Stdin, "nothing was rotated", "key rotate")? {
-        return Err(CommandFailure::no("nothing was rotated"));
-    }
+    confirm(yes, ask, "nothing was rotated", "key rotate")?;
     let known = statement_of(&config, &keyring.public_key());
     let rotation = Rotation { now: clock::now().wall, compromised, known: known.as_ref() };
     let signed = keyring.rotate(&config.paths.keys, &config.name, rotation)?;
@@ -177,9 +173,7 @@ fn revoke_peer(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result
     let ask = format!("Nothing new that {name} signs will be taken, by whatever way it comes. Go on [y/N]?");
     let no = format!("{name} was not revoked");
     // Without the name it would be the verb that ends our own key.
-    if !yes && !agreed(&ask, AskSource::Stdin, &no, &format!("key revoke {name}"))? {
-        return Err(CommandFailure::no(no));
-    }
+    confirm(yes, &ask, &no, &format!("key revoke {name}"))?;
     write::set_revoked(&file)?;
     place.audit(&config, AuditedAction::KeyRevoked, Some(name), "by the operator, here alone");
     told(place);
@@ -194,9 +188,7 @@ fn revoke_own(place: &NodeDirectory, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let ask = "This ends our own key for ever, at every node that hears of it. Go on [y/N]?";
-    if !yes && !agreed(ask, AskSource::Stdin, "nothing was revoked", "key revoke")? {
-        return Err(CommandFailure::no("nothing was revoked"));
-    }
+    confirm(yes, ask, "nothing was revoked", "key revoke")?;
     let signed = keyring.revocation(&config.name)?;
     end_own(place, &config, &signed)
 }
@@ -235,16 +227,12 @@ fn revoke_by_statement(place: &NodeDirectory, file: &Path, yes: bool) -> Result<
     if !signed.statement().revoked {
         return Err(bad(&format!("a statement of {publisher} that revokes nothing")));
     }
-    let (ask, no) =
-        (format!("This revokes the key of {publisher} for ever. Go on [y/N]?"), "nothing was revoked");
-    let verb = format!("key revoke --statement {}", file.display());
-    if !yes && !agreed(&ask, AskSource::Stdin, no, &verb)? {
-        return Err(CommandFailure::no(no));
-    }
+    let ask = format!("This revokes the key of {publisher} for ever. Go on [y/N]?");
+    confirm(yes, &ask, "nothing was revoked", &format!("key revoke --statement {}", file.display()))?;
     if publisher == config.name {
         return end_own(place, &config, &signed);
     }
-    done(&place.ask(&ControlRequest::Statement { cose: data_encoding::BASE64.encode(&bytes) })?)?;
+    place.order(&ControlRequest::Statement { cose: data_encoding::BASE64.encode(&bytes) })?;
     place.audit(
         &config,
         AuditedAction::KeyRevoked,

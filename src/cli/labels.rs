@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::identity::PublisherName;
+use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
 /// The values of the flags.
@@ -16,12 +16,6 @@ pub struct LabelColumns {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
     pub seal: bool,
-}
-
-/// One member of a JSON object: its name, unescaped, and the range of its value.
-struct LabelMember {
-    name: String,
-    value: Range<usize>,
 }
 
 impl LabelColumns {
@@ -33,11 +27,10 @@ impl LabelColumns {
     pub fn put_on(&self, text: &str) -> String {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         let Some(members) = members(trimmed) else { return text.to_owned() };
-        let resembles = |member: &LabelMember| {
-            let name = &*member.name;
-            ["meta", "payload"].iter().any(|known| name.eq_ignore_ascii_case(known))
+        let resembles = |member: &JsonMember<'_>| {
+            ["meta", "payload"].iter().any(|known| member.key.eq_ignore_ascii_case(known))
         };
-        if !members.iter().any(|member| member.name == "payload") {
+        if !members.iter().any(|member| member.key == "payload") {
             if members.iter().any(resembles) {
                 // Below `payload` it would be a field like any other, and its meta would say nothing.
                 return text.to_owned();
@@ -45,11 +38,11 @@ impl LabelColumns {
             // A plain event becomes the payload of form (b).
             return format!("{{\"meta\":{{{}}},\"payload\":{trimmed}}}", self.fields());
         }
-        let Some(meta) = members.iter().find(|member| member.name == "meta") else {
+        let Some(meta) = members.iter().find(|member| member.key == "meta") else {
             let comma = if members.is_empty() { "" } else { "," };
             return format!("{{\"meta\":{{{}}}{comma}{}", self.fields(), &trimmed[1..]);
         };
-        let inner = &trimmed[meta.value.clone()];
+        let inner = &trimmed[meta.value_at.clone()];
         let new = if inner == "null" {
             format!("{{{}}}", self.fields())
         } else {
@@ -58,7 +51,7 @@ impl LabelColumns {
                 None => return text.to_owned(),
             }
         };
-        format!("{}{new}{}", &trimmed[..meta.value.start], &trimmed[meta.value.end..])
+        format!("{}{new}{}", &trimmed[..meta.value_at.start], &trimmed[meta.value_at.end..])
     }
 
     fn fields(&self) -> String {
@@ -77,30 +70,30 @@ impl LabelColumns {
         // From the back, so that the places before stay true.
         let mut changes: Vec<(Range<usize>, String)> = Vec::new();
         if !self.to.is_empty() {
-            match members.iter().find(|member| member.name == "to") {
+            match members.iter().find(|member| member.key == "to") {
                 None => added.push(format!("\"to\":{}", names(&self.to))),
                 Some(member) => {
-                    if let Some(both) = self.both(&meta[member.value.clone()]) {
-                        changes.push((member.value.clone(), both));
+                    if let Some(both) = self.both(&meta[member.value_at.clone()]) {
+                        changes.push((member.value_at.clone(), both));
                     }
                 }
             }
         }
         if let Some(tlp) = self.tlp {
-            match members.iter().find(|member| member.name == "tlp") {
+            match members.iter().find(|member| member.key == "tlp") {
                 None => added.push(format!("\"tlp\":\"{tlp}\"")),
                 Some(member) => {
-                    if is_milder(&meta[member.value.clone()], tlp) {
-                        changes.push((member.value.clone(), format!("\"{tlp}\"")));
+                    if is_milder(&meta[member.value_at.clone()], tlp) {
+                        changes.push((member.value_at.clone(), format!("\"{tlp}\"")));
                     }
                 }
             }
         }
         if self.seal {
-            match members.iter().find(|member| member.name == "seal") {
+            match members.iter().find(|member| member.key == "seal") {
                 None => added.push("\"seal\":true".to_owned()),
-                Some(member) if &meta[member.value.clone()] == "false" => {
-                    changes.push((member.value.clone(), "true".to_owned()));
+                Some(member) if &meta[member.value_at.clone()] == "false" => {
+                    changes.push((member.value_at.clone(), "true".to_owned()));
                 }
                 Some(_) => {}
             }
@@ -140,74 +133,10 @@ fn is_milder(value: &str, tlp: Tlp) -> bool {
     label.is_some_and(|label| label < tlp)
 }
 
-/// Returns the members of `text`, which must be one JSON object and nothing else; `None` if it is not.
-fn members(text: &str) -> Option<Vec<LabelMember>> {
-    let is_object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
-    if !is_object {
-        return None;
-    }
-    // From here on `text` is well-formed: the scan only looks for where tokens end.
-    let bytes = text.as_bytes();
-    let mut members = Vec::new();
-    let mut at = blank_end(bytes, 1);
-    while bytes.get(at)? != &b'}' {
-        let name_end = value_end(bytes, at)?;
-        let name: String = serde_json::from_str(&text[at..name_end]).ok()?;
-        at = blank_end(bytes, blank_end(bytes, name_end) + 1);
-        let end = value_end(bytes, at)?;
-        members.push(LabelMember { name, value: at..end });
-        at = blank_end(bytes, end);
-        if bytes.get(at)? == &b',' {
-            at = blank_end(bytes, at + 1);
-        }
-    }
-    Some(members)
-}
-
-fn blank_end(bytes: &[u8], mut at: usize) -> usize {
-    while bytes.get(at).is_some_and(|byte| b" \t\r\n".contains(byte)) {
-        at += 1;
-    }
-    at
-}
-
-/// Returns the end of the value that begins at `at`.
-fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    loop {
-        match bytes.get(at)? {
-            b'"' => at = string_end(bytes, at)?,
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-            }
-            b'}' | b']' => {
-                depth = depth.checked_sub(1)?;
-                at += 1;
-            }
-            _ if depth == 0 => {
-                // A number or a literal.
-                while bytes.get(at).is_some_and(|byte| !b",]} \t\r\n".contains(byte)) {
-                    at += 1;
-                }
-            }
-            _ => at += 1,
-        }
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-}
-
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
+/// Returns the members of `text`; `None` if it is not an object that the node would read.
+fn members(text: &str) -> Option<Vec<JsonMember<'_>>> {
+    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX + 2).ok()?;
+    (scan.kind == JsonKind::Object).then_some(scan.members)
 }
 
 #[cfg(test)]

@@ -9,10 +9,13 @@ mod asking;
 mod check;
 mod client;
 mod clock;
+mod colour;
 mod consumer;
 mod convert;
 mod decide;
 mod demo;
+mod doctor;
+mod envelope_file;
 mod event;
 mod event_open;
 mod failure;
@@ -21,6 +24,7 @@ mod init;
 mod invite;
 mod key;
 mod labels;
+mod man;
 mod peer;
 mod place;
 mod reach;
@@ -73,6 +77,8 @@ fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
 }
 
 fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
+    // Filters see carried messages decoded, in the node and in the verbs that try a filter.
+    crate::filter::decode_bodies_with(crate::format::foreign::carried_events);
     let Cli { dir, json, verb } = cli;
     let here = |own| NodeDirectory::find(dir.clone(), own);
     match verb {
@@ -88,6 +94,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Key(verb) => key::key(&here(None), &verb, json),
         Verb::Reload(args) => reload::reload(&here(args.node), json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
+        Verb::Doctor(args) => doctor::doctor(&here(args.node)),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Client(verb) => client::client(&here(None), verb, json),
@@ -95,6 +102,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Convert(args) => convert::convert(&args),
         Verb::Completions { shell } => completions(shell),
+        Verb::Man { to } => man::man(&to),
     }
 }
 

@@ -10,19 +10,20 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, print_object, talk};
 use super::args::{PeerCheckArgs, PeerVerb};
 use super::asking::{AskSource, agreed};
 use super::failure::{CommandFailure, NO};
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for};
 use super::reach;
 use super::trial::trial;
 use crate::audit::{self, AuditedAction};
 use crate::clock;
 use crate::config::{NodeConfig, PeerFile, PeerFiles, write};
-use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventRef, PeerCheck};
+use crate::control::{ControlRefusal, ControlRequest, EventRef, PeerCheck};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation;
+use crate::terminal::Lines;
 
 pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
@@ -173,22 +174,13 @@ fn explain(
     id: EventRef,
     json: bool,
 ) -> Result<(), CommandFailure> {
-    let went = match place.ask(&ControlRequest::PeerExplain { peer, id })? {
-        ControlReply::Explained(went) => went,
-        other => return Err(unexpected(&other)),
-    };
-    let mut answer = CommandAnswer::new();
-    if json {
-        let facts = serde_json::to_value(&*went)
-            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
-        answer.object("intelmesh.explain/1", &facts)?;
-    } else {
-        answer.line(went.line())?;
-        if let Some(remedy) = &went.remedy {
-            answer.line(format!("to change that: {remedy}"))?;
-        }
-    }
-    answer.flush()
+    let went = ask_for!(place, ControlRequest::PeerExplain { peer, id }, Explained);
+    print_object(json, "intelmesh.explain/1", &went, || {
+        let mut lines = Lines::default();
+        lines.push(went.line());
+        went.remedy.iter().for_each(|remedy| lines.push(format!("to change that: {remedy}")));
+        lines
+    })
 }
 
 /// Shows both fingerprints, and writes down that they were compared.

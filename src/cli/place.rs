@@ -31,8 +31,16 @@ const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
 /// The directory of a node by contrib/README.md, and that of its sockets.
-const PACKAGED_DIR: &str = "/etc/intelmesh";
-const PACKAGED_RUN: &str = "/run/intelmesh";
+pub const PACKAGED_DIR: &str = "/etc/intelmesh";
+pub const PACKAGED_RUN: &str = "/run/intelmesh";
+pub const PACKAGED_STATE: &str = "/var/lib/intelmesh";
+
+/// Members of `socket_group` may not look into the packaged directory: that it is there is enough.
+fn default_dir() -> PathBuf {
+    let here = PathBuf::from(".");
+    let packaged = Path::new(PACKAGED_DIR);
+    if here.join(config::NODE_FILE).exists() || !packaged.is_dir() { here } else { packaged.to_owned() }
+}
 
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
@@ -41,10 +49,11 @@ pub struct NodeDirectory {
 }
 
 impl NodeDirectory {
-    /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory.
+    /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory, or that
+    /// of the package if the current one is not a node.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let given = flag.or(own).or_else(named).unwrap_or_else(|| PathBuf::from("."));
+        let given = flag.or(own).or_else(named).unwrap_or_else(default_dir);
         Self { dir: config::node_dir(&given) }
     }
 
@@ -166,7 +175,15 @@ impl NodeDirectory {
         }
     }
 
-    /// The same, but `None` if no node runs.
+    /// Asks the running node to do something.
+    pub fn order(&self, request: &ControlRequest) -> Result<(), CommandFailure> {
+        match self.ask(request)? {
+            ControlReply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks like `ask`, but gives `None` if no node runs.
     pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
@@ -229,6 +246,17 @@ pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<Sign
     let known = daemon::copies(&config.paths.state, |_| Some(*identity));
     known.of(identity).map(|stated| stated.latest().clone())
 }
+
+/// Asks the running node, and gives the content of the one reply that fits.
+macro_rules! ask_for {
+    ($place:expr, $request:expr, $reply:ident) => {
+        match $place.ask(&$request)? {
+            crate::control::ControlReply::$reply(content) => content,
+            other => return Err(crate::cli::place::unexpected(&other)),
+        }
+    };
+}
+pub(crate) use ask_for;
 
 /// Returns the failure for a reply that does not fit the request: the versions differ.
 pub fn unexpected(reply: &ControlReply) -> CommandFailure {

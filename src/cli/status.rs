@@ -1,18 +1,19 @@
 //! `status`: is all well, and how does everything stand?
 
-use super::answer::CommandAnswer;
+mod nagios;
+mod watch;
+
+use super::answer::print;
 use super::args::StatusArgs;
 use super::failure::{CommandFailure, NO};
-use super::place::{NodeDirectory, unexpected};
+use super::place::{NodeDirectory, ask_for, unexpected};
 use crate::audit::AuditedAction;
 use crate::control::{ControlReply, ControlRequest};
 use crate::status::{HealthCode, Snapshot, health_line, render};
+use crate::terminal::Lines;
 
 pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
-    match place.ask(&ControlRequest::Status)? {
-        ControlReply::Status(snapshot) => Ok(*snapshot),
-        other => Err(unexpected(&other)),
-    }
+    Ok(*ask_for!(place, ControlRequest::Status, Status))
 }
 
 /// # Errors
@@ -21,15 +22,18 @@ pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<()
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
     }
+    if args.nagios {
+        return nagios::nagios(place);
+    }
+    if args.watch {
+        return watch::watch(place);
+    }
     let check = args.check;
     let snapshot = ask(place)?;
-    let mut answer = CommandAnswer::new();
-    match (json, check) {
-        (true, _) => answer.json(&snapshot)?,
-        (false, true) => answer.line(health_line(&snapshot))?,
-        (false, false) => answer.lines(&render(&snapshot, crate::clock::now().wall))?,
-    }
-    answer.flush()?;
+    print(json, &snapshot, || match check {
+        true => Lines::of_text(&health_line(&snapshot)),
+        false => render(&snapshot, crate::clock::now().wall),
+    })?;
     if check && !snapshot.ok && !snapshot.starting { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
@@ -40,11 +44,8 @@ fn acknowledge(place: &NodeDirectory, code: HealthCode, json: bool) -> Result<()
         other => return Err(unexpected(&other)),
     };
     place.audit_here(AuditedAction::Acknowledged, None, code.as_str());
-    let mut answer = CommandAnswer::new();
-    match json {
-        true => answer.json(&serde_json::json!({"acknowledged": code.as_str(), "incidents": incidents}))?,
-        false => answer
-            .line(format!("{}: {incidents} acknowledged; shown again if it happens again", code.as_str()))?,
-    }
-    answer.flush()
+    let code = code.as_str();
+    print(json, &serde_json::json!({"acknowledged": code, "incidents": incidents}), || {
+        Lines::of_text(&format!("{code}: {incidents} acknowledged; shown again if it happens again"))
+    })
 }

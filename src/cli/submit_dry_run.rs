@@ -11,7 +11,6 @@ use super::labels::LabelColumns;
 use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::{NodeConfig, PeerFiles};
-use crate::daemon::socket_door;
 use crate::envelope::Core;
 use crate::envelope::content::BodyIdSecret;
 use crate::explain::{self, Explanation};
@@ -55,7 +54,7 @@ pub fn trial(
     let trial = SubmitDryRun {
         peers: place.peers(&config)?,
         trust: place.trust()?.with_own_seal(keyring.seal_key()),
-        door: socket_door(&config),
+        door: config.doors.at_socket(config.door_defaults()),
         secret: keyring.body_id_secret(),
         config,
     };

@@ -19,6 +19,13 @@ pub fn add_row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
     table.add_row(cells.into_iter().map(|cell| shown(&cell).into_owned()));
 }
 
-pub fn push(table: &Table, lines: &mut Lines) {
+/// The rows of `table`.
+pub fn lines_of(table: &Table) -> Lines {
+    let mut lines = Lines::default();
     table.lines().for_each(|line| lines.push(line.trim_end()));
+    lines
+}
+
+pub const fn yes_no(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
 }

@@ -1,6 +1,8 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
+mod pretty;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -15,6 +17,7 @@ use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use super::stop;
+use crate::format::foreign::BodyFormat;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
 const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -33,6 +36,8 @@ struct TailOpening<'a> {
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     own: bool,
 }
@@ -49,6 +54,24 @@ enum TailStart<'a> {
 #[derive(Deserialize)]
 struct NumberedLine {
     seq: u64,
+    #[serde(default)]
+    payload: PartOf,
+}
+
+/// An event may be one of several that came in one message.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PartOf {
+    #[serde(rename = "extra.intelmesh.part")]
+    part: Option<serde_json::Value>,
+}
+
+impl PartOf {
+    /// Returns true unless other lines of the same seq follow.
+    fn is_last(&self) -> bool {
+        let part = self.part.as_ref().and_then(serde_json::Value::as_str);
+        part.and_then(|part| part.split_once('/')).is_none_or(|(at, count)| at == count)
+    }
 }
 
 /// The one line that `out.sock` answers to a bad request.
@@ -61,11 +84,14 @@ struct TailRefused {
     _retry: bool,
 }
 
-/// The line before all others if the node does not use `--from`.
+/// The line before all others if the node does not use `--from`, or one in the place of an event that has no form in the
+/// format that was asked for.
 #[derive(Deserialize)]
 struct Noticed {
     notice: String,
     code: String,
+    seq: Option<u64>,
+    id: Option<String>,
 }
 
 pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
@@ -75,6 +101,7 @@ pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure
         from: args.from.as_deref().map(|from| from.parse().map_or(TailStart::Text(from), TailStart::Seq)),
         filter: args.filter.as_deref(),
         form: args.form.map(OutputForm::as_str),
+        format: args.format.map(BodyFormat::as_str),
         own: args.own,
     };
     let mut request = serde_json::to_vec(&opening).map_err(|error| broken(&error.into()))?;
@@ -143,7 +170,7 @@ impl TailReading {
         answer: &mut CommandAnswer,
     ) -> Result<TailEnd, CommandFailure> {
         let mut line = Vec::new();
-        let mut may_notice = self.named && args.from.is_some();
+        let mut may_notice = (self.named && args.from.is_some()) || args.format.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
@@ -153,14 +180,19 @@ impl TailReading {
                 }
                 Err(error) => return Err(broken(&error)),
             }
-            if std::mem::take(&mut may_notice)
+            // Only the first line can be about `--from`; one about a body that cannot be converted comes at any time.
+            let converts = args.format.is_some();
+            if std::mem::replace(&mut may_notice, converts)
                 && let Some(notice) = noticed(&line)
             {
                 talk(notice);
                 continue;
             }
             self.end_if_refused(&line, reader)?;
-            answer.json_text(&line)?;
+            match args.pretty {
+                true => answer.row(&pretty::line(&line))?,
+                false => answer.json_text(&line)?,
+            }
             self.printed += 1;
             self.note_ack(&line)?;
             let counted = args.count == Some(self.printed);
@@ -201,7 +233,9 @@ impl TailReading {
             let numbered: NumberedLine = serde_json::from_slice(line).map_err(|error| {
                 CommandFailure::could_not(format!("out.sock: a line without seq: {error}"))
             })?;
-            format!("{{\"ack\":{}}}\n", numbered.seq)
+            // The seq counts as printed when all of its lines are.
+            let seq = numbered.seq - u64::from(!numbered.payload.is_last() && numbered.seq > 0);
+            format!("{{\"ack\":{seq}}}\n")
         } else {
             format!("{{\"ack_lines\":{}}}\n", self.printed)
         });
@@ -251,8 +285,8 @@ fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Resu
 }
 
 fn noticed(line: &[u8]) -> Option<String> {
-    let Noticed { notice, code } = serde_json::from_slice(line).ok()?;
-    (code == "from_ignored").then_some(notice)
+    let Noticed { notice, code, seq, id } = serde_json::from_slice(line).ok()?;
+    (code == "from_ignored" || (seq.is_some() && id.is_some())).then_some(notice)
 }
 
 fn refused(line: &[u8]) -> Result<(), CommandFailure> {

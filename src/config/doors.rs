@@ -6,37 +6,21 @@ mod consumer;
 mod odds;
 mod submit;
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use ipnet::IpNet;
+use std::sync::LazyLock;
 
 use super::filters::FileLists;
-use super::node::checked;
 use super::problem::ConfigFault;
-use super::reading::{ConfigReport, TomlPosition, TomlSection};
-use crate::envelope::IdScheme;
-use crate::filter::Filter;
-use crate::format::intelmq::{RelationFields, SenderFeed};
-use crate::format::{DeliveryForm, MultipleValues, StripRule};
-use crate::identity::PublisherName;
+use super::reading::{ConfigReport, TomlPosition, TomlSection, checked};
+use crate::door::{DoorLine, DoorSettings, RedisQueue};
 use crate::limits::{DOORS_MAX, SEPARATOR_BYTES_MAX};
-use crate::policy::Tlp;
-use crate::protocol::io::StartPosition;
 use crate::record::ConsumerName;
 
-pub(super) const SUBMIT_KEYS: &[&str] = &[
+/// Keys that a `[[submit]]` of any kind may have.
+const SUBMIT_SHARED: &[&str] = &[
     "name",
     "from",
-    "listen",
-    "allow",
-    "separator",
-    "answers",
-    "url",
-    "queue",
-    "password_file",
-    "ca_file",
     "tlp",
     "to",
     "ids",
@@ -46,18 +30,14 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "seal",
     "multiple_values",
     "multiple_values_max",
+    "convert",
 ];
-pub(super) const CONSUMER_KEYS: &[&str] = &[
+/// Keys that a `[[consumer]]` of any kind may have.
+const CONSUMER_SHARED: &[&str] = &[
     "name",
     "to",
-    "connect",
-    "separator",
-    "url",
-    "queue",
-    "queue_max",
-    "password_file",
-    "ca_file",
     "form",
+    "format",
     "type",
     "annotate",
     "strict",
@@ -68,143 +48,35 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
     "from",
     "filter",
 ];
+const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_by", "replaced_by"];
+const REDIS_KEYS: &[&str] = &["url", "queue", "password_file", "ca_file"];
+const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix:"];
 
-pub(super) const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_by", "replaced_by"];
+pub(super) static SUBMIT_KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| all_keys(SUBMIT_SHARED, submit::KINDS));
+pub(super) static CONSUMER_KEYS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| all_keys(CONSUMER_SHARED, consumer::KINDS));
 
 /// Maximum length of a Redis queue if the configuration gives none.
-pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
+const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
-/// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
-#[derive(Clone, Copy, Debug)]
-pub struct DoorLine(pub usize);
+type DoorSection<'a, 'i> = TomlPosition<TomlSection<'a, 'i>>;
 
-impl PartialEq for DoorLine {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
+/// One kind of door as an operator types it: its word, the keys of its own, and their reader.
+struct DoorKind<T> {
+    word: &'static str,
+    keys: &'static [&'static str],
+    read: fn(&DoorReading<'_>, &DoorSection<'_, '_>, &mut ConfigReport) -> Option<T>,
 }
 
-impl Eq for DoorLine {}
-
-impl std::fmt::Display for DoorLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
+fn all_keys<T>(shared: &[&'static str], kinds: &[DoorKind<T>]) -> Vec<&'static str> {
+    let own: BTreeSet<_> = kinds.iter().flat_map(|kind| kind.keys).copied().collect();
+    shared.iter().copied().chain(own).collect()
 }
 
-/// All doors of one node, in the order of the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DoorConfigs {
-    pub submits: Vec<SubmitDoorSettings>,
-    pub consumers: Vec<ConsumerDoorSettings>,
-}
-
-impl DoorConfigs {
-    /// Of all doors.
-    pub fn names(&self) -> impl Iterator<Item = &ConsumerName> {
-        let submits = self.submits.iter().map(|door| &door.name);
-        submits.chain(self.consumers.iter().map(|door| &door.name))
-    }
-}
-
-/// `[[submit]]`: events of the pipeline come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubmitDoorSettings {
-    /// Names the door in status, and `aside/NAME.jsonl`.
-    pub name: ConsumerName,
-    pub from: SubmitFrom,
-    pub adds: DoorAdds,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubmitFrom {
-    /// `run/in.sock`, which is always there; such a section says what it adds.
-    Socket,
-    IntelMqTcp(TcpInSettings),
-    IntelMqRedis(RedisQueueSettings),
-}
-
-/// We are the collector: IntelMQ's TCP output connects here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpInSettings {
-    pub listen: SocketAddr,
-    /// Networks that may connect; empty: this machine.
-    pub allow: Vec<IpNet>,
-    /// Ends each event, instead of a length before it.
-    pub separator: Option<String>,
-    /// False: the sender reads no `Ok`.
-    pub answers: bool,
-}
-
-/// A queue of a bot of IntelMQ's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisQueueSettings {
-    /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
-    pub url: String,
-    /// The line of `intelmesh.toml` that says so.
-    pub url_line: DoorLine,
-    pub queue: String,
-    /// Holds the password, so that it need not stand in the configuration.
-    pub password_file: Option<PathBuf>,
-    /// Certificates that the server's is checked against, instead of the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// Changes of a door to each event on its way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorAdds {
-    pub tlp: Option<Tlp>,
-    pub to: Vec<PublisherName>,
-    pub ids: Option<IdScheme>,
-    /// `None`: the default list of IntelMQ's doors, nothing at the socket.
-    pub strip: Option<Vec<StripRule>>,
-    /// `None`: as `strip`, at IntelMQ's doors and not at the socket.
-    pub mask_secrets: Option<bool>,
-    pub republish: bool,
-    /// Everything is sealed to its recipients.
-    pub seal: bool,
-    pub multiple_values: MultipleValues,
-}
-
-/// `[[consumer]]`: accepted events are handed to the pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerDoorSettings {
-    /// Names its position in the journal, and `aside/NAME.jsonl`.
-    pub name: ConsumerName,
-    pub to: ConsumerTo,
-    pub form: ConsumerForm,
-    /// Start position while it has none of its own; `None`: the earliest event.
-    pub from: Option<StartPosition>,
-    /// Also events that this node published.
-    pub own: bool,
-    pub filter: Option<Arc<Filter>>,
-    /// Line of the filter.
-    pub filter_line: Option<DoorLine>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConsumerTo {
-    /// We are the output: connects to IntelMQ's TCP collector.
-    IntelMqTcp { connect: String, separator: Option<String> },
-    /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
-    IntelMqRedis { queue: RedisQueueSettings, queue_max: u64 },
-}
-
-/// How events leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerForm {
-    pub form: DeliveryForm,
-    pub with_type: bool,
-    /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
-    pub annotate: bool,
-    /// Sets aside events that would have to be adapted.
-    pub strict: bool,
-    /// The sender's `time.observation` and `feed.*` replace the receiver's.
-    pub sender_feed: SenderFeed,
-    /// The receiver's field list; `None`: IntelMQ 3.5.0's.
-    pub harmonization: Option<PathBuf>,
-    /// The fields of plain events that say which event withdraws or replaces which.
-    pub relation_fields: RelationFields,
+/// Returns the words of all kinds, as messages list them.
+fn all_words<T>(kinds: &[DoorKind<T>]) -> String {
+    let words: Vec<_> = kinds.iter().map(|kind| format!("\"{}\"", kind.word)).collect();
+    words.join(" or ")
 }
 
 /// Reads both lists of `top`, of a node that listens to peers on `listen`. Problems go into `report`.
@@ -213,15 +85,15 @@ pub(super) fn doors(
     listen: &[String],
     top: &TomlSection<'_, '_>,
     report: &mut ConfigReport,
-) -> DoorConfigs {
+) -> DoorSettings {
     let mut reading = DoorReading { dir, lists: FileLists::new(lists), names: Vec::new() };
-    let submits = top.sections("submit", SUBMIT_KEYS, report);
-    let consumers = top.sections("consumer", CONSUMER_KEYS, report);
+    let submits = top.sections("submit", &SUBMIT_KEYS, report);
+    let consumers = top.sections("consumer", &CONSUMER_KEYS, report);
     let beyond = submits.iter().map(|at| at.line).chain(consumers.iter().map(|at| at.line)).nth(DOORS_MAX);
     if let Some(line) = beyond {
-        let (value, wanted) = (format!("door {}", DOORS_MAX + 1), "one of 64 doors at most");
-        report.fault(line, ConfigFault::Value { key: "submit".into(), value, wanted });
-        return DoorConfigs::default();
+        let value = format!("door {}", DOORS_MAX + 1);
+        report.refuse("submit", &TomlPosition { line, value }, "one of 64 doors at most");
+        return DoorSettings::default();
     }
     // Names that are given come first: a default gives way to them.
     let consumers = consumers.iter().filter_map(|at| Some((at.line, reading.consumer(at, report)?)));
@@ -232,7 +104,7 @@ pub(super) fn doors(
     for (line, fault) in odds::at_odds(&submits, &consumers, listen) {
         report.fault(line, fault);
     }
-    DoorConfigs {
+    DoorSettings {
         submits: submits.into_iter().map(|(_, door)| door).collect(),
         consumers: consumers.into_iter().map(|(_, door)| door).collect(),
     }
@@ -256,83 +128,77 @@ impl DoorReading<'_> {
         Some(name)
     }
 
-    fn redis_queue(
+    /// Reads which kind of door `at` is, and the keys of that kind. Keys of other kinds are refused: they would do
+    /// nothing here.
+    fn kind<T>(
         &self,
-        table: &TomlSection<'_, '_>,
-        line: usize,
+        (key, example, wanted): (&'static str, &'static str, &'static str),
+        kinds: &'static [DoorKind<T>],
+        at: &DoorSection<'_, '_>,
         report: &mut ConfigReport,
-    ) -> Option<RedisQueueSettings> {
+    ) -> Option<T> {
+        let Some(word) = at.value.text(key, report) else {
+            report.missing(at.line, key, example);
+            return None;
+        };
+        let Some(kind) = kinds.iter().find(|kind| kind.word == word.value) else {
+            report.refuse(key, &word, wanted);
+            return None;
+        };
+        let others: BTreeSet<_> = kinds.iter().flat_map(|other| other.keys).copied().collect();
+        for own in others.into_iter().filter(|own| !kind.keys.contains(own) && at.value.has(own)) {
+            let way = format!("{key} {}", kind.word);
+            report.fault(at.value.line(own, report), ConfigFault::NotOfDoor { key: own, way });
+        }
+        (kind.read)(self, at, report)
+    }
+
+    fn redis_queue(&self, at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<RedisQueue> {
+        let (line, table) = (at.line, &at.value);
         let url = match table.text("url", report) {
             None => {
-                missing(
-                    line,
-                    "url",
-                    "url = \"redis://127.0.0.1:6379/2\": where IntelMQ keeps its queues",
-                    report,
-                );
+                let hint = "url = \"redis://127.0.0.1:6379/2\": where IntelMQ keeps its queues";
+                report.missing(line, "url", hint);
                 None
             }
             Some(at) if REDIS_SCHEMES.iter().any(|scheme| at.value.starts_with(scheme)) => {
-                Some((at.line, at.value.to_owned()))
+                Some((at.value.to_owned(), DoorLine(at.line)))
             }
             Some(at) => {
                 // Not shown: there may be a password in it.
-                let at = TomlPosition {
-                    line: at.line,
-                    value: at.value.split([':', '/']).next().unwrap_or_default(),
-                };
-                refuse("url", at, "the beginning of redis://, rediss://, redis+unix:// or unix:", report);
+                let value = at.value.split([':', '/']).next().unwrap_or_default();
+                let wanted = "the beginning of redis://, rediss://, redis+unix:// or unix:";
+                report.refuse("url", &TomlPosition { line: at.line, value }, wanted);
                 None
             }
         };
-        let queue = match table.text("queue", report) {
-            Some(at) if !at.value.is_empty() => Some(at.value.to_owned()),
-            Some(at) => {
-                refuse("queue", at, "the name of a queue", report);
-                None
-            }
-            None => {
-                missing(
-                    line,
-                    "queue",
-                    "queue = \"BOT-queue\": the bot's source or destination queue",
-                    report,
-                );
-                None
-            }
-        };
+        if !table.has("queue") {
+            let hint = "queue = \"BOT-queue\": the bot's source or destination queue";
+            report.missing(line, "queue", hint);
+        }
+        let queue = table.choice("queue", "the name of a queue", report, |text| {
+            (!text.is_empty()).then(|| text.to_owned())
+        });
         let mut path = |key| table.text(key, report).map(|at| self.dir.join(at.value));
         let (password_file, ca_file) = (path("password_file"), path("ca_file"));
-        let (url_line, url) = url?;
-        let url_line = DoorLine(url_line);
-        Some(RedisQueueSettings { url, url_line, queue: queue?, password_file, ca_file })
+        let (url, url_line) = url?;
+        Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
 }
 
-const REDIS_KEYS: &[&str] = &["url", "queue", "password_file", "ca_file"];
-const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix:"];
-
-/// Refuses settings of another kind of door: they would do nothing here.
-fn only(
-    table: &TomlSection<'_, '_>,
-    one: &'static [&'static str],
-    more: &'static [&'static str],
-    way: &str,
+/// Returns the directory of a spool.
+fn spool_dir(
+    reading: &DoorReading<'_>,
+    at: &DoorSection<'_, '_>,
     report: &mut ConfigReport,
-) {
-    for key in one.iter().chain(more).filter(|key| table.has(key)) {
-        let line = table.line(key, report);
-        report.fault(line, ConfigFault::NotOfDoor { key, way: way.to_owned() });
+) -> Option<PathBuf> {
+    if !at.value.has("dir") {
+        let hint = "dir = \"/var/spool/warden\": the directory with temp, incoming and errors";
+        report.missing(at.line, "dir", hint);
     }
-}
-
-fn missing(line: usize, key: &'static str, hint: &'static str, report: &mut ConfigReport) {
-    report.fault(line, ConfigFault::Missing { key, hint });
-}
-
-fn refuse(key: &str, at: TomlPosition<&str>, wanted: &'static str, report: &mut ConfigReport) {
-    let value = at.value.chars().take(120).collect();
-    report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
+    at.value.choice("dir", "the name of a directory", report, |text| {
+        (!text.is_empty()).then(|| reading.dir.join(text))
+    })
 }
 
 fn positive(
@@ -346,20 +212,16 @@ fn positive(
         None => default,
         Some(at) if (1..=most).contains(&at.value) => at.value,
         Some(at) => {
-            let (value, wanted) = (at.value.to_string(), "a number from 1 to what this key may be");
-            report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
+            report.refuse(key, &at, "a number from 1 to what this key may be");
             default
         }
     }
 }
 
 fn separator(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
-    let at = table.text("separator", report)?;
-    if (1..=SEPARATOR_BYTES_MAX).contains(&at.value.len()) {
-        return Some(at.value.to_owned());
-    }
-    refuse("separator", at, "1 to 8 bytes, like \"\\n\"", report);
-    None
+    table.choice("separator", "1 to 8 bytes, like \"\\n\"", report, |text| {
+        (1..=SEPARATOR_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+    })
 }
 
 #[cfg(test)]

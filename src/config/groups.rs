@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::node::{NodeConfig, checked};
-use super::peers::{PeerFiles, toml_paths};
+use super::node::NodeConfig;
+use super::peer_file::PeerFile;
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read_listed};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, checked, parse, read_listed, toml_paths};
 use crate::identity::PublisherName;
 use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 
@@ -71,8 +71,7 @@ fn members(
         report.fault(line, fault);
     }
     if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 members at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "members".into(), value, wanted });
+        report.refuse("members", beyond, "one of 256 members at most");
     }
     let (mut names, mut lines) = (Vec::new(), Vec::new());
     for at in texts {
@@ -91,7 +90,7 @@ fn members(
 /// the group keeps its content of `before`.
 pub(super) fn load(
     config: &NodeConfig,
-    files: &PeerFiles,
+    files: &[PeerFile],
     before: &[GroupFile],
 ) -> (Vec<GroupFile>, Vec<ConfigProblem>) {
     let dir = &config.paths.groups;
@@ -133,20 +132,22 @@ pub(super) fn load(
 fn fits(
     group: &GroupFile,
     config: &NodeConfig,
-    files: &PeerFiles,
+    files: &[PeerFile],
     problems: &mut Vec<ConfigProblem>,
 ) -> bool {
     let count = problems.len();
     if config.names().has(&group.name) {
         problems.push(ConfigProblem::new(&group.file, 1, ConfigFault::OwnName));
     }
-    let clash = files.peers.iter().find(|file| file.peer.has_name(&group.name));
+    let clash = files.iter().find(|file| file.peer.has_name(&group.name));
     if let Some(peer) = clash {
         let fault = ConfigFault::SameName { name: group.name.to_string(), file: peer.file.clone() };
         problems.push(ConfigProblem::new(&group.file, 1, fault));
     }
     for (member, line) in group.members.iter().zip(&group.lines) {
-        if !config.names().has(member) && !files.trusted().any(|file| file.peer.has_name(member)) {
+        if !config.names().has(member)
+            && !files.iter().any(|file| !file.pairing.pending && file.peer.has_name(member))
+        {
             let (value, wanted) = (member.to_string(), "the name of a peer");
             problems.push(ConfigProblem::new(
                 &group.file,
@@ -161,6 +162,7 @@ fn fits(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PeerFiles;
     use crate::identity::public_key_text;
 
     fn node(files: &[(&str, &str)]) -> (tempfile::TempDir, NodeConfig) {
@@ -170,7 +172,7 @@ mod tests {
         }
         std::fs::write(dir.path().join("intelmesh.toml"), "name = \"us\"").unwrap();
         for (seed, name) in [(2, "a"), (3, "b")] {
-            let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+            let key = crate::fixture::key(seed).verifying_key();
             let text = format!("key = \"{}\"\naliases = [\"old-{name}\"]", public_key_text(&key));
             std::fs::write(dir.path().join(format!("peers/{name}.toml")), text).unwrap();
         }
@@ -182,7 +184,7 @@ mod tests {
     }
 
     fn loaded(config: &NodeConfig, before: &PeerFiles) -> PeerFiles {
-        before.reload(config, &ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key())
+        before.reload(config, &crate::fixture::key(1).verifying_key())
     }
 
     #[test]

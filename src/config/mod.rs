@@ -6,8 +6,8 @@
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
 pub mod address;
-pub mod client_file;
-pub mod doors;
+mod client_file;
+mod doors;
 pub mod filters;
 pub mod groups;
 pub mod log_level;
@@ -23,17 +23,20 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use client_file::{ClientFile, TokenHash};
-pub use doors::DoorConfigs;
 pub use filters::FileLists;
-pub use groups::GroupFile;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerFile, PeerPairing, RuleLines};
+pub use peer_file::{PeerFile, PeerPairing};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 pub use web::WebSettings;
 
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";
+
+/// Returns the text that `init` writes, for the manual.
+pub fn sample_node() -> String {
+    node_text::sample()
+}
 
 /// Returns the node's directory for the value of `-C`: the directory itself, or its `intelmesh.toml`.
 pub fn node_dir(given: &Path) -> PathBuf {

@@ -1,14 +1,18 @@
 //! `intelmesh.toml`: this node. Read at start and at a reload; settings that `init` marks with (restart) act at the
 //! next start. `doors` reads the sections about the pipeline.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
+use super::doors::{CONSUMER_KEYS, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
+use super::reading::{ConfigReport, TomlSection, checked, parse, read};
 use super::web::{WEB_KEYS, WebSettings, web};
 use super::{address, log_level};
-use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
+use crate::door::DoorSettings;
+use crate::format::DoorDefaults;
+use crate::identity::{NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
 
@@ -27,25 +31,34 @@ const KEYS: &[&str] = &[
     "submit",
     "consumer",
     "web",
+    "metrics",
+    "on_health",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
+const METRICS_KEYS: &[&str] = &["listen"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists", "clients"];
-const SECTIONS: &[KnownKeys] = &[
-    ("", KEYS),
-    ("journal", JOURNAL_KEYS),
-    ("paths", PATHS_KEYS),
-    ("[submit]", SUBMIT_KEYS),
-    ("[consumer]", CONSUMER_KEYS),
-    ("web", WEB_KEYS),
-];
+static SECTIONS: LazyLock<[KnownKeys; 7]> = LazyLock::new(|| {
+    [
+        ("", KEYS),
+        ("journal", JOURNAL_KEYS),
+        ("paths", PATHS_KEYS),
+        ("web", WEB_KEYS),
+        ("metrics", METRICS_KEYS),
+        ("[submit]", &SUBMIT_KEYS),
+        ("[consumer]", &CONSUMER_KEYS),
+    ]
+});
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["seal", "groups", "metrics"];
+const LATER: &[&str] = &["seal", "groups"];
 
 /// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
 pub const PROJECT_DEFAULT: &str = "intelmq";
 pub const FEDERATION_DEFAULT: &str = "intelmesh";
 pub const DEFAULT_TLP: Tlp = Tlp::Green;
+const METRICS_LISTEN_WANTED: &str = "an IP address with a port, like \"127.0.0.1:4881\"";
+/// Value of `listen` in `[metrics]`.
+pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:4881";
 const KEEP_DAYS_DEFAULT: u32 = 30;
 const KEEP_BYTES_DEFAULT: u64 = 20_000_000_000;
 /// A century: longer is a slip.
@@ -75,9 +88,13 @@ pub struct NodeConfig {
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
-    pub doors: DoorConfigs,
+    pub doors: DoorSettings,
     /// The HTTP door; `None`: there is none.
     pub web: Option<WebSettings>,
+    /// Where `/metrics` and `/healthz` are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// Program and arguments that run at each change of health; empty if there is none.
+    pub on_health: Vec<String>,
 }
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
@@ -133,7 +150,7 @@ impl NodeConfig {
     }
 
     pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, SECTIONS);
+        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, &*SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(ConfigErrors(report.problems));
@@ -151,6 +168,8 @@ impl NodeConfig {
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
         let log = log(&top, &mut report);
+        let on_health = on_health(&top, &mut report);
+        let metrics = metrics(&top, &mut report);
         let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
         let web = web(dir, &top, &mut report);
         match (name, project, federation) {
@@ -169,6 +188,8 @@ impl NodeConfig {
                 log,
                 doors,
                 web,
+                metrics,
+                on_health,
             }),
             _ => {
                 report.problems.sort_by_key(|problem| problem.line);
@@ -180,6 +201,11 @@ impl NodeConfig {
     /// The name of this node, and those that it had.
     pub fn names(&self) -> NodeNames {
         NodeNames::new(self.name.clone(), self.aliases.clone())
+    }
+
+    /// Returns the effects of a door that adds nothing of its own.
+    pub fn door_defaults(&self) -> DoorDefaults {
+        DoorDefaults::of(self.name.clone(), self.project.clone(), self.default_tlp)
     }
 
     /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.
@@ -204,13 +230,10 @@ fn name_of(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Publi
 
 /// Old names, of this node or of a peer.
 pub(super) fn aliases(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = top.texts("aliases", report).unwrap_or_default();
-    if let Some(beyond) = texts.get(ALIASES_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "aliases".into(), value, wanted });
-    }
-    let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
-    parsed.collect()
+    let most = (ALIASES_MAX, "one of 16 aliases at most");
+    let names =
+        top.list("aliases", most, report, |at, report| checked(at, "aliases", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 fn project_name(
@@ -223,15 +246,6 @@ fn project_name(
         Some(at) => checked(at, key, ProjectName::parse, report),
         None => ProjectName::parse(default).ok(),
     }
-}
-
-pub(super) fn checked<T>(
-    at: TomlPosition<&str>,
-    key: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, IdentityError>,
-    report: &mut ConfigReport,
-) -> Option<T> {
-    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
 /// Reads the addresses on which this node listens, or those of its invitations.
@@ -256,23 +270,11 @@ fn addresses_that(
     report: &mut ConfigReport,
     fault: impl Fn(&str) -> Option<&'static str>,
 ) -> Option<Vec<String>> {
-    let texts = section.texts(key, report)?;
-    if let Some(beyond) = texts.get(ADDRESSES_MAX) {
-        let (value, wanted) = (beyond.value.to_owned(), "one of 16 addresses at most");
-        report.fault(beyond.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-    }
-    let mut addresses = Vec::with_capacity(texts.len().min(ADDRESSES_MAX));
-    for at in texts {
+    section.list(key, (ADDRESSES_MAX, "one of 16 addresses at most"), report, |at, report| {
         let address = address::parse(at.value).ok_or(address::WANTED);
-        match address.and_then(|address| fault(&address).map_or(Ok(address), Err)) {
-            Ok(address) => addresses.push(address),
-            Err(wanted) => {
-                let value = at.value.chars().take(120).collect();
-                report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-            }
-        }
-    }
-    Some(addresses)
+        let address = address.and_then(|address| fault(&address).map_or(Ok(address), Err));
+        address.map_err(|wanted| report.refuse(key, &at, wanted)).ok()
+    })
 }
 
 pub(super) fn tlp(
@@ -280,24 +282,12 @@ pub(super) fn tlp(
     key: &'static str,
     report: &mut ConfigReport,
 ) -> Option<Tlp> {
-    let at = section.text(key, report)?;
-    let label = Tlp::parse(at.value);
-    if label.is_none() {
-        let value = at.value.chars().take(80).collect();
-        let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
-        report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
-    }
-    label
+    let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
+    section.choice(key, wanted, report, Tlp::parse)
 }
 
 fn log(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
-    let at = top.text("log", report)?;
-    let directives = log_level::directives(at.value);
-    if directives.is_none() {
-        let value = at.value.chars().take(80).collect();
-        report.fault(at.line, ConfigFault::Value { key: "log".to_owned(), value, wanted: log_level::WANTED });
-    }
-    directives
+    top.choice("log", log_level::WANTED, report, log_level::directives)
 }
 
 fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSettings {
@@ -306,38 +296,49 @@ fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSetti
     if let Some(days) = section.number("keep_days", report) {
         match u32::try_from(days.value) {
             Ok(value) if (1..=KEEP_DAYS_MAX).contains(&days.value) => journal.keep_days = value,
-            _ => {
-                let (value, wanted) = (days.value.to_string(), "a number of days from 1 to 36500");
-                report.fault(days.line, ConfigFault::Value { key: "keep_days".into(), value, wanted });
-            }
+            _ => report.refuse("keep_days", &days, "a number of days from 1 to 36500"),
         }
     }
+    let wanted = "a size of 1 MB or more, like \"20GB\"";
+    let fits = |bytes: &u64| *bytes >= KEEP_BYTES_MIN;
     if section.is_text("keep_bytes") {
-        if let Some(at) = section.text("keep_bytes", report) {
-            let size = at.value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
-            keep_bytes(TomlPosition { line: at.line, value: size }, at.value, &mut journal, report);
-        }
+        let size = section.choice("keep_bytes", wanted, report, |text| {
+            text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64()).filter(fits)
+        });
+        journal.keep_bytes = size.unwrap_or(journal.keep_bytes);
     } else if let Some(at) = section.number("keep_bytes", report) {
-        let typed = at.value.to_string();
-        keep_bytes(TomlPosition { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
+        match fits(&at.value) {
+            true => journal.keep_bytes = at.value,
+            false => report.refuse("keep_bytes", &at, wanted),
+        }
     }
     journal
 }
 
-fn keep_bytes(
-    size: TomlPosition<Option<u64>>,
-    typed: &str,
-    journal: &mut JournalSettings,
-    report: &mut ConfigReport,
-) {
-    match size.value {
-        Some(bytes) if bytes >= KEEP_BYTES_MIN => journal.keep_bytes = bytes,
-        _ => {
-            let value = typed.chars().take(80).collect();
-            let wanted = "a size of 1 MB or more, like \"20GB\"";
-            report.fault(size.line, ConfigFault::Value { key: "keep_bytes".into(), value, wanted });
+fn on_health(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<String> {
+    let Some(words) = top.texts("on_health", report) else { return Vec::new() };
+    match words.first() {
+        Some(program) if Path::new(program.value).is_absolute() => {}
+        other => {
+            let value = other.map_or("[]", |at| at.value).chars().take(80).collect();
+            let wanted = "a list of a program, with its whole path, and its arguments";
+            report.fault(
+                top.line("on_health", report),
+                ConfigFault::Value { key: "on_health".into(), value, wanted },
+            );
         }
     }
+    words.into_iter().map(|at| at.value.to_owned()).collect()
+}
+
+/// The section alone opens it at the default.
+fn metrics(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SocketAddr> {
+    let section = top.section("metrics", METRICS_KEYS, &[], report)?;
+    if !section.has("listen") {
+        return METRICS_LISTEN_DEFAULT.parse().ok();
+    }
+    let parse = |said: &str| said.parse().ok().filter(|at: &SocketAddr| at.port() != 0);
+    section.choice("listen", METRICS_LISTEN_WANTED, report, parse)
 }
 
 fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> NodePaths {
@@ -389,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_served_on_loopback_unless_told_otherwise() {
+        let at =
+            |text: &str| NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap().metrics;
+        assert_eq!(at(""), None);
+        assert_eq!(at("[metrics]"), METRICS_LISTEN_DEFAULT.parse().ok());
+        assert_eq!(at("[metrics]\nlisten = \"[::]:9100\""), "[::]:9100".parse().ok());
+        for bad in ["localhost:4881", "127.0.0.1", "127.0.0.1:0"] {
+            let text = format!("name = \"a\"\n[metrics]\nlisten = \"{bad}\"");
+            let wanted = format!("intelmesh.toml:3: \"listen\": \"{bad}\" is not an IP address with a port");
+            assert!(problems(&text)[0].starts_with(&wanted), "{:?}", problems(&text));
+        }
+    }
+
+    #[test]
     fn every_slip_is_named_with_its_line_and_what_was_probably_meant() {
         assert_eq!(
             problems("name = \"a\"\ndefault-tlp = \"GREEN\"\nlisten = [\"x\"]\n[journal]\nkeep_dais = 3\n"),
@@ -409,10 +424,8 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        for text in ["[metrics]\nlisten = \"y\""] {
-            let errors = NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap_err();
-            assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)), "{text}");
-        }
+        let errors = NodeConfig::parse(Path::new("d"), "name = \"a\"\n[groups]\nx = \"y\"").unwrap_err();
+        assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)));
     }
 
     #[test]

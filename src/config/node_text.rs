@@ -1,9 +1,26 @@
 //! The text of a new node's `intelmesh.toml`: each key with what it is for, defaults and examples as comments.
 //! Nothing is written here.
 
-use super::node::{FEDERATION_DEFAULT, LISTEN_DEFAULT, PROJECT_DEFAULT};
-use super::write::{NewNode, list, text};
+use super::node::{FEDERATION_DEFAULT, LISTEN_DEFAULT, METRICS_LISTEN_DEFAULT, PROJECT_DEFAULT};
 use crate::format::StripRule;
+use crate::identity::{ProjectName, PublisherName};
+
+/// The settings that `init` was given.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    pub name: PublisherName,
+    pub federation: Option<ProjectName>,
+    /// Empty: the default.
+    pub listen: Vec<String>,
+    pub advertise: Vec<String>,
+    /// The directories for `state` and `run`, if they do not lie in the node's.
+    pub places: Option<(&'static str, &'static str)>,
+}
+
+/// A key of the whole file, so it stands above the tables.
+const ON_HEALTH: &str = r#"# Runs at each change of health, with INTELMESH_CODE, _STATE (begins or ends), _PEER, _DOOR, _CONSUMER, _WHAT and
+# _HINT in its environment. (restart)
+# on_health = ["/usr/local/bin/tell-us"]"#;
 
 /// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
 pub(super) fn node_text(new: &NewNode) -> String {
@@ -38,6 +55,8 @@ listen = {listen}
 # How much is logged: error, warn, info, debug or trace. (reload)
 # log = "info"
 
+{ON_HEALTH}
+
 # The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (reload)
 default_tlp = "GREEN"
 
@@ -47,10 +66,8 @@ default_tlp = "GREEN"
 # keep_days = 30
 # keep_bytes = "20GB"
 
-# Where things lie; relative to this file. (restart)
-# [paths]
-# state = "."
-# run = "run"
+{watching}# Where things lie; relative to this file. (restart)
+{places}
 # keys = "keys"
 # peers = "peers"
 # groups = "groups"
@@ -67,12 +84,40 @@ default_tlp = "GREEN"
 # Others that are often local:
 {often}"#,
         strip = list(&StripRule::INTELMQ_DEFAULTS.map(str::to_owned)),
+        watching = watching(),
+        places = places(new),
         often = often_local(),
         name = text(new.name.as_str()),
         federation = federation(new),
         advertise = advertise(new),
         project = text(PROJECT_DEFAULT),
         listen = list(&listen),
+    )
+}
+
+/// The same for a node of no one.
+pub(super) fn sample() -> String {
+    let name = PublisherName::parse("cert-at").unwrap_or_else(|_| unreachable!("a constant name"));
+    node_text(&NewNode { name, federation: None, listen: Vec::new(), advertise: Vec::new(), places: None })
+}
+
+fn places(new: &NewNode) -> String {
+    match new.places {
+        Some((state, run)) => format!("[paths]\nstate = {}\nrun = {}", text(state), text(run)),
+        None => "# [paths]\n# state = \".\"\n# run = \"run\"".to_owned(),
+    }
+}
+
+/// The settings of those who watch the node.
+fn watching() -> String {
+    let listen = text(METRICS_LISTEN_DEFAULT);
+    format!(
+        r#"# Figures for Prometheus at /metrics, and /healthz, without a token: keep it on loopback or a private
+# network. (restart)
+# [metrics]
+# listen = {listen}
+
+"#
     )
 }
 
@@ -99,15 +144,28 @@ fn often_local() -> String {
     lines.collect()
 }
 
+pub(super) fn text(plain: &str) -> String {
+    toml_edit::Value::from(plain).to_string()
+}
+
+/// An array on one line.
+pub(super) fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return "[]".to_owned();
+    }
+    let quoted: Vec<String> = items.iter().map(|item| text(item)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::PublisherName;
 
     #[test]
     fn what_stays_at_home_is_printed_and_the_file_ends_with_comments() {
         let name = PublisherName::parse("cert-at").unwrap();
-        let text = node_text(&NewNode { name, federation: None, listen: vec![], advertise: vec![] });
+        let text =
+            node_text(&NewNode { name, federation: None, listen: vec![], advertise: vec![], places: None });
         let line = "# strip = [\"rtir_id\", \"extra.file_name\", \"feed.url=file:*\", \"extra.certbund\"]";
         assert!(text.lines().any(|printed| printed == line), "{text}");
         assert!(StripRule::OFTEN_LOCAL.iter().all(|field| text.contains(&format!("\"{field}\""))));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filters::filter;
-use super::node::{aliases, checked, dialled, tlp};
+use super::node::{aliases, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{ConfigReport, TomlSection, parse};
+use super::reading::{ConfigReport, TomlSection, checked, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
-use crate::filter::{FilterLists, NoLists};
+use crate::filter::FilterLists;
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -28,6 +28,8 @@ const KEYS: &[&str] = &[
     "added_by",
     "verified_at",
     "verified_by",
+    "contact",
+    "expect_every",
     "share",
     "receive",
 ];
@@ -35,9 +37,14 @@ const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
 const RECEIVE_KEYS: &[&str] = &["relay", "ignore", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["groups", "expect_every"];
+const LATER: &[&str] = &["groups"];
 const LATER_SHARE: &[&str] = &["redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["seal", "groups"];
+
+/// Of `contact`. It is repeated in each warning about the peer.
+const CONTACT_CHARS_MAX: usize = 200;
+/// Of `expect_every`: a feed is quiet for seconds all the time.
+const EXPECT_EVERY_S_MIN: u64 = 60;
 
 /// The content of a peer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,7 @@ pub struct PeerFile {
     /// Publishers that are deliberately not trusted: their events are counted, without a warning.
     pub ignore: Vec<PublisherName>,
     pub pairing: PeerPairing,
+    pub care: PeerCare,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
     /// Line of its key.
@@ -82,13 +90,23 @@ pub struct PeerPairing {
     pub verified_by: Option<String>,
 }
 
+/// What the operator wants to know when something is wrong with the peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerCare {
+    /// Whom to call; as typed, at most 200 characters.
+    pub contact: Option<String>,
+    /// A longer silence of a connected peer is worth a warning, in seconds.
+    pub expect_every_s: Option<u64>,
+}
+
 impl PeerFile {
     /// Reads one file's text; `file` is its name as shown, and its stem is the peer's name. There are no lists.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
+    #[cfg(any(test, feature = "sim"))]
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
-        Self::parse_with(file, text, &NoLists)
+        Self::parse_with(file, text, &crate::filter::NoLists)
     }
 
     /// The same, if its filters may name `lists`.
@@ -121,6 +139,7 @@ impl PeerFile {
         let paused = top.flag("paused", &mut report).unwrap_or(false);
         let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
+        let care = care(&top, &mut report);
         let lines = rule_lines(&top, &report);
         let share = share(&top, SHARE_KEYS, LATER_SHARE, lists, &mut report);
         let (receive, ignore) = receive(&top, lists, &mut report);
@@ -132,7 +151,7 @@ impl PeerFile {
         let peer =
             Peer { name, key, seal, aliases, dialled, publisher_only, paused, revoked, share, receive };
         let (file, text) = (file.to_owned(), text.into());
-        Ok(Self { peer, addresses, ignore, pairing, file, key_line, lines, text })
+        Ok(Self { peer, addresses, ignore, pairing, care, file, key_line, lines, text })
     }
 }
 
@@ -178,8 +197,7 @@ fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey>
                     "a sealing key: it is weak, and anybody could open what is sealed to it"
                 }
             };
-            let value = at.value.chars().take(80).collect();
-            report.fault(at.line, ConfigFault::Value { key: "seal".into(), value, wanted });
+            report.refuse("seal", &at, wanted);
             None
         }
     }
@@ -212,6 +230,26 @@ impl RuleLines {
     }
 }
 
+fn care(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerCare {
+    let contact = top.text("contact", report).map(|at| at.value.chars().take(CONTACT_CHARS_MAX).collect());
+    let wanted = "a time of 1m or more, like \"1h\" or \"2d\"";
+    let parse = |text: &str| span(text).filter(|seconds| *seconds >= EXPECT_EVERY_S_MIN);
+    let expect_every_s = top.choice("expect_every", wanted, report, parse);
+    PeerCare { contact, expect_every_s }
+}
+
+/// `90s`, `30m`, `1h` or `2d`, in seconds.
+fn span(text: &str) -> Option<u64> {
+    let unit_s = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    text[..text.len() - 1].trim_end().parse::<u32>().ok().map(|number| u64::from(number) * unit_s)
+}
+
 fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
     RuleLines {
         paused: top.line_where_typed("paused", report),
@@ -222,14 +260,10 @@ fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
 }
 
 fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = section.texts("ignore", report).unwrap_or_default();
-    if let Some(beyond) = texts.get(IGNORED_MAX) {
-        let (value, wanted) =
-            (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
-        report.fault(beyond.line, ConfigFault::Value { key: "ignore".into(), value, wanted });
-    }
-    let parsed = texts.into_iter().filter_map(|at| checked(at, "ignore", PublisherName::parse, report));
-    parsed.collect()
+    let most = (IGNORED_MAX, "one of 256 ignored publishers at most");
+    let names = section
+        .list("ignore", most, report, |at, report| checked(at, "ignore", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 /// Reads `[share]` of a peer or a client.
@@ -265,22 +299,13 @@ fn receive(
     (receive, ignore)
 }
 
-pub(super) fn rate(
-    section: &TomlSection<'_, '_>,
-    key: &'static str,
-    report: &mut ConfigReport,
-) -> Option<Rate> {
-    let at = section.text(key, report)?;
-    let number = at.value.strip_suffix("/s").map(str::trim_end);
-    let per_second = number
-        .filter(|number| number.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 0);
-    if per_second.is_none() {
-        let value = at.value.chars().take(80).collect();
-        report.fault(at.line, ConfigFault::Value { key: key.into(), value, wanted: "a rate like \"100/s\"" });
-    }
-    per_second.map(|per_second| Rate { per_second })
+pub(super) fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
+    section.choice(key, "a rate like \"100/s\"", report, |text| {
+        let number = text.strip_suffix("/s")?.trim_end();
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let per_second = number.parse().ok().filter(|per_second| digits && *per_second > 0)?;
+        Some(Rate { per_second })
+    })
 }
 
 #[cfg(test)]
@@ -290,7 +315,7 @@ mod tests {
     use crate::policy::Tlp;
 
     fn key() -> String {
-        public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key())
+        public_key_text(&crate::fixture::key(7).verifying_key())
     }
 
     fn parsed(text: &str) -> Result<PeerFile, Vec<String>> {
@@ -320,6 +345,18 @@ mod tests {
         assert_eq!(file.peer.share.tlp_max, Tlp::Red);
         assert_eq!(file.peer.receive.rate, Some(Rate { per_second: 100 }));
         assert_eq!(file.peer.receive.rate_per_publisher, Some(Rate { per_second: 5 }));
+    }
+
+    #[test]
+    fn the_time_to_expect_events_has_a_unit() {
+        let every = |text: &str| parsed(&format!("key = \"KEY\"\nexpect_every = \"{text}\""));
+        for (text, seconds) in [("60s", 60), ("30m", 1_800), ("1 h", 3_600), ("2d", 172_800)] {
+            assert_eq!(every(text).unwrap().care.expect_every_s, Some(seconds), "{text}");
+        }
+        for bad in ["", "h", "1", "59s", "0h", "-1h", "1w", "99999999999d", "1é"] {
+            let problems = every(bad).unwrap_err();
+            assert!(problems[0].starts_with("peers/cert-ee.toml:2: \"expect_every\""), "{bad}: {problems:?}");
+        }
     }
 
     #[test]

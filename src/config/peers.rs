@@ -2,7 +2,6 @@
 //! a node that runs already keeps the earlier content of that file. If a file is gone, so is its peer. Polled by
 //! fingerprint rather than watched: that works on every file system.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, NodePaths};
 use super::peer_file::PeerFile;
 use super::problem::{ConfigFault, ConfigProblem};
-use super::reading::read_listed;
+use super::reading::{read_listed, toml_paths};
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
@@ -37,11 +36,6 @@ pub struct PeerFiles {
 pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
 impl FilesFingerprint {
-    /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
-    pub fn of(peers_dir: &Path) -> Self {
-        Self::of_files(toml_paths(peers_dir).unwrap_or_default())
-    }
-
     /// Returns the fingerprint of peers, groups and clients, and of the lists that filters may name.
     pub fn of_agreements(paths: &NodePaths) -> Self {
         let dirs = [&paths.peers, &paths.groups, &paths.clients];
@@ -113,7 +107,7 @@ impl PeerFiles {
         peers.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
         let mut problems = loading.problems;
         let mut files = Self { peers, ..Self::default() };
-        let (groups, group_problems) = groups::load(config, &files, &self.groups);
+        let (groups, group_problems) = groups::load(config, &files.peers, &self.groups);
         files.groups = groups;
         let (clients, client_problems) =
             client_file::load(config, &FileLists::new(&config.paths.lists), &self.clients);
@@ -140,11 +134,6 @@ impl PeerFiles {
             .with_groups(groups.collect())
     }
 
-    /// The addresses of each peer that is dialled.
-    pub fn addresses(&self) -> BTreeMap<PublisherName, Vec<String>> {
-        self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
-    }
-
     /// Returns whether a file says that this publisher is deliberately not trusted.
     pub fn ignores(&self, publisher: &PublisherName) -> bool {
         self.peers.iter().any(|file| file.ignore.contains(publisher))
@@ -153,20 +142,6 @@ impl PeerFiles {
     fn runs(&self, file: &PeerFile) -> bool {
         self.peer(&file.peer.name).is_some_and(|running| running.peer.key == file.peer.key)
     }
-}
-
-/// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
-pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 struct PeerLoading<'a> {
@@ -238,7 +213,7 @@ mod tests {
     use crate::identity::public_key_text;
 
     fn key(seed: u8) -> VerifyingKey {
-        ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+        crate::fixture::key(seed).verifying_key()
     }
 
     struct Node {
@@ -353,15 +328,15 @@ mod tests {
         let node = Node::new();
         let peers = node.dir.path().join("peers");
         node.write("a", 2, "");
-        let first = FilesFingerprint::of(&peers);
-        assert_eq!(first, FilesFingerprint::of(&peers));
+        let first = FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default());
+        assert_eq!(first, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
         node.write("a", 2, "paused = true");
-        let second = FilesFingerprint::of(&peers);
+        let second = FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default());
         assert_ne!(first, second);
         std::fs::write(peers.join(".a.toml.swp"), "").unwrap();
         std::fs::write(peers.join("README.md"), "").unwrap();
-        assert_eq!(second, FilesFingerprint::of(&peers));
+        assert_eq!(second, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
         std::fs::remove_file(node.file("a")).unwrap();
-        assert_ne!(second, FilesFingerprint::of(&peers));
+        assert_ne!(second, FilesFingerprint::of_files(toml_paths(&peers).unwrap_or_default()));
     }
 }

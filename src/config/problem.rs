@@ -28,15 +28,12 @@ impl ConfigProblem {
         Self { file: file.to_owned(), line: Some(line), column: None, fault }
     }
 
-    pub fn what(&self) -> String {
-        self.fault.to_string()
-    }
-
     pub fn hint(&self) -> Option<String> {
         self.fault.hint()
     }
 
     /// Returns `not_built` for a setting of a later version.
+    #[cfg(test)]
     pub fn code(&self) -> Option<&'static str> {
         matches!(self.fault, ConfigFault::NotBuilt { .. }).then_some("not_built")
     }

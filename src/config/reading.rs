@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
+use crate::identity::IdentityError;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A value and the line that it stands on.
@@ -45,6 +46,16 @@ impl ConfigReport {
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
         let problem = ConfigProblem { column: Some(column), ..ConfigProblem::new(&self.shown, line, fault) };
         self.problems.push(problem);
+    }
+
+    /// Reports a value that is not `wanted`.
+    pub fn refuse(&mut self, key: &str, at: &TomlPosition<impl ToString>, wanted: &'static str) {
+        let value = at.value.to_string().chars().take(120).collect();
+        self.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
+    }
+
+    pub fn missing(&mut self, line: usize, key: &'static str, hint: &'static str) {
+        self.fault(line, ConfigFault::Missing { key, hint });
     }
 
     pub fn fault(&mut self, line: usize, fault: ConfigFault) {
@@ -146,6 +157,39 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.typed(key, "a string", report, DeValue::as_str)
     }
 
+    /// Returns the text of `key` as `parse` reads it; a text that it cannot read is a problem.
+    pub fn choice<T>(
+        &self,
+        key: &str,
+        wanted: &'static str,
+        report: &mut ConfigReport,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Option<T> {
+        let at = self.text(key, report)?;
+        let value = parse(at.value);
+        if value.is_none() {
+            report.refuse(key, &at, wanted);
+        }
+        value
+    }
+
+    /// Returns the texts of a list as `parse` reads them. More than `most` are a problem, which `too_many` words;
+    /// `parse` reports its own.
+    pub fn list<T>(
+        &self,
+        key: &str,
+        (most, too_many): (usize, &'static str),
+        report: &mut ConfigReport,
+        mut parse: impl FnMut(TomlPosition<&'a str>, &mut ConfigReport) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut texts = self.texts(key, report)?;
+        if let Some(beyond) = texts.get(most) {
+            report.refuse(key, beyond, too_many);
+            texts.truncate(most);
+        }
+        Some(texts.into_iter().filter_map(|at| parse(at, report)).collect())
+    }
+
     pub fn flag(&self, key: &str, report: &mut ConfigReport) -> Option<bool> {
         self.typed(key, "true or false", report, DeValue::as_bool).map(|at| at.value)
     }
@@ -245,4 +289,28 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         let table = self.typed(key, "a table", report, DeValue::as_table)?;
         Some(TomlSection::open(table.value, known, later, report))
     }
+}
+
+/// Parses the value at this place, or reports its fault.
+pub(super) fn checked<T>(
+    at: TomlPosition<&str>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, IdentityError>,
+    report: &mut ConfigReport,
+) -> Option<T> {
+    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
+}
+
+/// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
+pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }

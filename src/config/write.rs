@@ -13,13 +13,14 @@ use thiserror::Error;
 use toml_edit::{Array, DocumentMut, value};
 
 use super::NODE_FILE;
-use super::node_text::node_text;
+use super::node_text::{list, node_text, text};
 use crate::files;
-use crate::identity::{ProjectName, PublisherName, public_key_text};
+use crate::identity::{PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 pub use clients::{NewClient, add_client, remove_client};
+pub use super::node_text::NewNode;
 
 /// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;
@@ -68,16 +69,6 @@ impl WriteError {
             Self::Toml { .. } => None,
         }
     }
-}
-
-/// The settings that `init` was given.
-#[derive(Clone, Debug)]
-pub struct NewNode {
-    pub name: PublisherName,
-    pub federation: Option<ProjectName>,
-    /// Empty: the default.
-    pub listen: Vec<String>,
-    pub advertise: Vec<String>,
 }
 
 /// Checks that `dir` may become a node: it has no part of one yet.
@@ -373,19 +364,6 @@ fn open(file: &Path) -> Result<DocumentMut, WriteError> {
 fn save(file: &Path, document: &DocumentMut) -> Result<(), WriteError> {
     let mode = std::fs::metadata(file).map_or(FILE_MODE, |data| data.permissions().mode() & 0o777);
     atomically(file, document.to_string().as_bytes(), mode)
-}
-
-pub(super) fn text(plain: &str) -> String {
-    toml_edit::Value::from(plain).to_string()
-}
-
-/// An array on one line.
-pub(super) fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        return "[]".to_owned();
-    }
-    let quoted: Vec<String> = items.iter().map(|item| text(item)).collect();
-    format!("[{}]", quoted.join(", "))
 }
 
 fn atomically(file: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {

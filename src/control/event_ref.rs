@@ -38,6 +38,7 @@ impl EventRef {
     }
 
     /// Returns whether it names `id`.
+    #[cfg(test)]
     pub fn fits(&self, id: &EventId) -> bool {
         match self {
             Self::Full(full) => full == id,

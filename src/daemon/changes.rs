@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, rest: &str) -> PeerFile {
-        let key = public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key());
+        let key = public_key_text(&crate::fixture::key(7).verifying_key());
         let text = format!("key = \"{key}\"\n{rest}");
         PeerFile::parse(Path::new(&format!("peers/{name}.toml")), &text).unwrap()
     }

@@ -20,11 +20,11 @@ use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
-use crate::protocol::io::{DialFailure, StartPosition};
+use crate::protocol::io::{CommandRefused, DialFailure, StartPosition};
 use crate::record::{ConsumerName, Entry};
 use crate::status::incidents::Acknowledged;
 use crate::status::{HealthCode, Snapshot};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::transport::{DialOutcome, Transport};
 
 /// Requests that only the loop can answer.
@@ -38,7 +38,7 @@ pub enum ControlAsk {
     /// The position of one of them, as it is on disk.
     Position(ConsumerName, oneshot::Sender<Option<u64>>),
     Waiting(oneshot::Sender<WaitingFacts>),
-    Command(AskCommand, oneshot::Sender<Result<(), String>>),
+    Command(AskCommand, oneshot::Sender<Result<(), CommandRefused>>),
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
     /// Read `intelmesh.toml` again.
@@ -46,9 +46,9 @@ pub enum ControlAsk {
     /// Ask to which peers and consumers an event went.
     Whereabouts(Arc<Entry>, oneshot::Sender<Vec<DeliveryRecord>>),
     /// Read `keys/` again, and show what it says of our keys.
-    Keys(oneshot::Sender<Result<(), String>>),
+    Keys(oneshot::Sender<Result<(), ControlRefusal>>),
     /// A statement that an operator brought.
-    Statement(Bytes, oneshot::Sender<Result<(), String>>),
+    Statement(Bytes, oneshot::Sender<Result<(), ControlRefusal>>),
     /// Those of `intelmesh.toml`.
     Doors(oneshot::Sender<Arc<DoorSet>>),
     Stop,
@@ -137,14 +137,14 @@ impl ControlService {
             ControlRequest::Decide { publisher, event, release } => {
                 let key = event.as_deref().map(str::parse::<EventId>).transpose();
                 let key = key.map_err(|error| ControlRefusal::no(error.to_string()))?.map(|id| id.key());
-                let decided = self.command(AskCommand::Decide { publisher, key, release }).await;
-                decided.map_err(|refusal| refusal.hint("intelmesh event waiting lists what waits"))
+                self.command(AskCommand::Decide { publisher, key, release }).await
             }
-            ControlRequest::KeysChanged => done(self.ask(ControlAsk::Keys).await?),
+            ControlRequest::KeysChanged => self.ask(ControlAsk::Keys).await?.map(|()| ControlReply::Done),
             ControlRequest::Statement { cose } => {
                 let bytes = data_encoding::BASE64.decode(cose.as_bytes());
                 let bytes = bytes.map_err(|error| ControlRefusal::no(format!("not base64: {error}")))?;
-                done(self.ask(|answer| ControlAsk::Statement(bytes.into(), answer)).await?)
+                let taken = self.ask(|answer| ControlAsk::Statement(bytes.into(), answer)).await?;
+                taken.map(|()| ControlReply::Done)
             }
             ControlRequest::Reload => self.ask(ControlAsk::ReloadNode).await?.map(ControlReply::Reloaded),
             ControlRequest::PeersChanged => self.ask(ControlAsk::Reload).await.map(|()| ControlReply::Done),
@@ -179,10 +179,18 @@ impl ControlService {
     }
 
     async fn command(&self, command: AskCommand) -> Result<ControlReply, ControlRefusal> {
-        match self.ask(|answer| ControlAsk::Command(command, answer)).await? {
-            Ok(()) => Ok(ControlReply::Done),
-            Err(why) => Err(ControlRefusal::no(why).hint("intelmesh peer list")),
-        }
+        let refused = match self.ask(|answer| ControlAsk::Command(command, answer)).await? {
+            Ok(()) => return Ok(ControlReply::Done),
+            Err(refused) => refused,
+        };
+        let refusal = ControlRefusal::no(refused.to_string());
+        Err(match refused {
+            CommandRefused::UnknownPeer(_) => refusal.hint("intelmesh peer list"),
+            CommandRefused::UnknownConsumer(_) => refusal.hint("intelmesh consumer list"),
+            CommandRefused::NothingWaits(_) => refusal.hint("intelmesh event waiting lists what waits"),
+            CommandRefused::TooManyConsumers => refusal.hint("intelmesh consumer remove NAME"),
+            CommandRefused::NotStored(_) => refusal,
+        })
     }
 
     async fn remove_consumer(&self, name: &str) -> Result<ControlReply, ControlRefusal> {
@@ -194,7 +202,7 @@ impl ControlService {
             .hint("take its [[consumer]] out, reload the node, then remove it"));
         }
         let name = consumer_name(name)?;
-        self.of_consumer(AskCommand::RemoveConsumer { name }).await
+        self.command(AskCommand::RemoveConsumer { name }).await
     }
 
     async fn rewind_consumer(&self, name: &str, to: ConsumerPlace) -> Result<ControlReply, ControlRefusal> {
@@ -204,20 +212,11 @@ impl ControlService {
             ConsumerPlace::Seq(seq) => StartPosition::Seq(seq),
             ConsumerPlace::Time(time) => {
                 let store = Arc::clone(&self.store);
-                let asked = tokio::task::spawn_blocking(move || store.seq_at(time)).await;
-                let seq = asked.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
-                StartPosition::Seq(seq.map_err(|error| ControlRefusal::could_not(error.to_string()))?)
+                StartPosition::Seq(of_store(move || store.seq_at(time)).await?)
             }
         };
         let name = consumer_name(name)?;
-        self.of_consumer(AskCommand::RewindConsumer { name, to }).await
-    }
-
-    async fn of_consumer(&self, command: AskCommand) -> Result<ControlReply, ControlRefusal> {
-        match self.ask(|answer| ControlAsk::Command(command, answer)).await? {
-            Ok(()) => Ok(ControlReply::Done),
-            Err(why) => Err(ControlRefusal::no(why).hint("intelmesh consumer list")),
-        }
+        self.command(AskCommand::RewindConsumer { name, to }).await
     }
 
     async fn trace(&self, of: TraceOf, depth: u8) -> Result<ControlReply, ControlRefusal> {
@@ -229,9 +228,7 @@ impl ControlService {
             TraceOf::Alternate(text) => TracePlace::Opaque(text.clone()),
         };
         let (store, depth) = (Arc::clone(&self.store), depth.min(TRACE_DEPTH_MAX));
-        let traced = tokio::task::spawn_blocking(move || trace(&store, start, depth));
-        let traced = traced.await.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
-        let traced = traced.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+        let traced = of_store(move || trace(&store, start, depth)).await?;
         traced.map(|facts| ControlReply::Trace(Box::new(facts))).ok_or_else(|| match of {
             TraceOf::Event(id) => ControlRefusal::unknown_event(&id),
             TraceOf::Alternate(text) => {
@@ -244,13 +241,11 @@ impl ControlService {
     async fn find(&self, id: EventRef) -> Result<Arc<Entry>, ControlRefusal> {
         let store = Arc::clone(&self.store);
         let wanted = id.clone();
-        let found = tokio::task::spawn_blocking(move || match &wanted {
+        let found = of_store(move || match &wanted {
             EventRef::Full(full) => store.fetch(full).map(|entry| entry.into_iter().collect()),
             EventRef::Prefix(prefix) => store.find(prefix),
         });
-        let found = found.await.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
-        let mut found: Vec<Arc<Entry>> =
-            found.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+        let mut found: Vec<Arc<Entry>> = found.await?;
         if found.len() > 1 {
             let names: Vec<String> = found.iter().map(|entry| entry.envelope.id().to_string()).collect();
             return Err(ControlRefusal::no(format!(
@@ -313,13 +308,18 @@ fn may_decide(account: Option<u32>) -> bool {
     account.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
 }
 
+/// Asks the store outside the loop: it may wait for the disk.
+async fn of_store<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ControlRefusal> {
+    let answer = tokio::task::spawn_blocking(question).await;
+    let answer = answer.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+    answer.map_err(|error| ControlRefusal::could_not(error.to_string()))
+}
+
 fn consumer_name(text: &str) -> Result<ConsumerName, ControlRefusal> {
     let unknown = |_| ControlRefusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
     ConsumerName::parse_any(text).map_err(unknown)
-}
-
-fn done(result: Result<(), String>) -> Result<ControlReply, ControlRefusal> {
-    result.map(|()| ControlReply::Done).map_err(ControlRefusal::no)
 }
 
 fn outcome_text(outcome: DialOutcome) -> String {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::config::doors::ConsumerDoorSettings;
 use crate::config::{ClientFile, PeerFile};
 use crate::control::{DeliveryRecord, DeliveryState, ReaderName};
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
+use crate::door::ConsumerSettings;
 use crate::explain::{self, Explanation, RuleOutcome};
 use crate::identity::{NodeNames, PublisherName};
 use crate::policy::{TrustList, WithheldReason};
@@ -42,14 +42,14 @@ impl ReadTimes {
     /// To be called about once a second.
     pub fn observe(&mut self, view: &NodeView, now: Timestamp) {
         for peer in &view.peers {
-            if let Some(position) = peer.sent.position {
-                note(self.peers.entry(peer.name.clone()).or_default(), position, now);
+            if let Some(position) = peer.status.sent.position {
+                note(self.peers.entry(peer.status.name.clone()).or_default(), position, now);
             }
         }
         for consumer in &view.consumers {
-            note(self.consumers.entry(consumer.name.clone()).or_default(), consumer.position.seq, now);
+            note(self.consumers.entry(consumer.name.clone()).or_default(), consumer.status.position, now);
         }
-        self.peers.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
+        self.peers.retain(|name, _| view.peers.iter().any(|peer| peer.status.name == *name));
         self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
 }
@@ -82,7 +82,7 @@ pub struct DeliverySources<'a> {
     pub files: &'a [PeerFile],
     pub own: NodeNames,
     /// Of `intelmesh.toml`.
-    pub doors: &'a [ConsumerDoorSettings],
+    pub doors: &'a [ConsumerSettings],
     pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,
@@ -105,11 +105,10 @@ fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> Delive
     if let Some(why) = has_it(file, entry.envelope.publisher(), entry.source()) {
         return DeliveryRecord { why: Some(why.to_owned()), ..record(DeliveryState::HasIt) };
     }
-    let live = sources.view.peers.iter().find(|peer| peer.name == *name);
-    let passed = live.filter(|live| live.sent.position.is_some_and(|position| position >= entry.seq));
+    let live = sources.view.peers.iter().find(|peer| peer.status.name == *name);
+    let passed = live.filter(|live| live.status.sent.position.is_some_and(|position| position >= entry.seq));
     // The peer's answer is decisive: the event was sent, so no rule can have held it back.
-    let mut went = if let Some(answered) = live.and_then(|live| answered(live.sent.exceptions.of(entry.seq)?))
-    {
+    let mut went = if let Some(answered) = live.and_then(|live| answered(live.exceptions.of(entry.seq)?)) {
         let (state, why, remedy) = answered;
         DeliveryRecord { why: Some(why), remedy: Some(remedy.to_owned()), ..record(state) }
     } else if let Some(live) = passed {
@@ -183,7 +182,7 @@ fn decided(
 ) -> DeliveryRecord {
     let unknown =
         |why: &str, record| DeliveryRecord { why: Some(format!("shared or withheld: {why}")), ..record };
-    let exceptions = &live.sent.exceptions;
+    let exceptions = &live.exceptions;
     let then = sources.rules.at(file, entry.seq);
     let other_lists = matches!(then, RulesThen::OtherLists(_));
     let (file, rules_of) = match then {
@@ -219,12 +218,13 @@ const NOT_KNOWN: &str =
     "unless the peer did not take it, or it had expired: that is kept of the newest, since the start";
 
 fn waits(live: Option<&PeerView>, seq: u64) -> String {
-    use crate::protocol::link::ContactState;
-    let Some(live) = live else { return "no feed with it yet".to_owned() };
-    match (&live.contact, live.sent.position) {
-        (ContactState::Down { since } | ContactState::Dialing { since }, _) => format!("down since {since}"),
-        (ContactState::Up { .. }, Some(position)) => format!("its feed is {} before it", seq - position),
-        (ContactState::Up { .. }, None) => "connected, and it has acknowledged nothing yet".to_owned(),
+    let Some(live) = live.map(|live| &live.status) else { return "no feed with it yet".to_owned() };
+    match live.sent.position {
+        _ if !live.connected => {
+            format!("down since {}", live.since.map(|at| at.to_string()).unwrap_or_default())
+        }
+        Some(position) => format!("its feed is {} before it", seq - position),
+        None => "connected, and it has acknowledged nothing yet".to_owned(),
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_published_or_brought_under_an_older_name_it_has() {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let key = crate::fixture::key(7).verifying_key();
         let text = format!("key = \"{}\"\naliases = [\"old-ee\"]", crate::identity::public_key_text(&key));
         let file = PeerFile::parse(std::path::Path::new("peers/cert-ee.toml"), &text).unwrap();
         let name = |text| PublisherName::parse(text).unwrap();

@@ -103,11 +103,11 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &DryRunSides<'_>, given: &Pe
     }
 }
 
-const fn not_taken(why: NotReceived) -> &'static str {
+fn not_taken(why: NotReceived) -> &'static str {
     match why {
         NotReceived::Relay => "relay_not_allowed",
         NotReceived::Tlp => "tlp_not_allowed",
         NotReceived::Filter => "filter",
-        NotReceived::FilterFailed => "filter_failed",
+        NotReceived::FilterFailed(_) => "filter_failed",
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::control::{CONSUMERS_FILE, ConsumerFact};
+use crate::control::{CONSUMERS_FILE, ConsumerFact, ControlRefusal};
 use crate::daemon::control::ControlAsk;
 use crate::daemon::delivery_status::ReadTimes;
 use crate::daemon::event_log::EventLog;
@@ -20,21 +20,25 @@ use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
 use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::LagTable;
+use crate::daemon::on_health::HealthHook;
 use crate::daemon::snapshot::NodeIdentity;
+use crate::daemon::timings::StoreTimings;
 use crate::daemon::undeliverable::UndeliverableEvents;
 use crate::daemon::web::WebParts;
 use crate::daemon::workers::CheckWorkers;
-use crate::daemon::{keys, log, renamed};
+use crate::daemon::{keys, log, renamed, service};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::LocalDoors;
-use crate::protocol::io::{Event, Ticket};
+use crate::protocol::io::{
+    CommandRefused, Event, OperatorInput, StoreInput, StoreOutput, StoreQuestion, Ticket, TransportOutput,
+};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::record::ConsumerName;
-use crate::status::{HealthCode, ShownProblem};
+use crate::status::{HealthCode, ShownProblem, health_line};
 use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
@@ -82,7 +86,10 @@ impl LoopWatches {
         Self {
             lags: LagTable::default(),
             read_times: ReadTimes::default(),
-            health: HealthWatch::open(&files.config.paths.state),
+            health: HealthWatch::open(
+                &files.config.paths.state,
+                HealthHook::start(&files.config.on_health, &identity.name),
+            ),
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: UndeliverableEvents::open(&files.config.paths.state),
@@ -97,7 +104,7 @@ impl LoopWatches {
 /// Commands of the operator's that the core has not answered.
 struct PendingCommands {
     next: u64,
-    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), CommandRefused>>>,
 }
 
 pub struct EventLoop {
@@ -112,12 +119,19 @@ pub struct EventLoop {
     /// Publishers with a key statement that was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
     workers: CheckWorkers,
+    timings: StoreTimings,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
     looking_up: usize,
 }
 
 impl EventLoop {
-    pub fn new(node: Node, parts: NodeParts, files: WatchedFiles, identity: NodeIdentity) -> Self {
+    pub fn new(
+        node: Node,
+        parts: NodeParts,
+        files: WatchedFiles,
+        identity: NodeIdentity,
+        timings: StoreTimings,
+    ) -> Self {
         let watches = LoopWatches::open(&files, &identity, parts.store.stats());
         Self {
             node,
@@ -131,6 +145,7 @@ impl EventLoop {
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
             workers: CheckWorkers::default(),
+            timings,
             looking_up: 0,
         }
     }
@@ -140,7 +155,7 @@ impl EventLoop {
         let mut batch = Vec::with_capacity(INPUTS_MAX);
         let mut peers_due = tokio::time::interval(Duration::from_millis(PEERS_EVERY_MS));
         let mut lags_due = tokio::time::interval(Duration::from_secs(1));
-        let mut stopping: Option<oneshot::Receiver<Result<(), String>>> = None;
+        let mut stopping: Option<oneshot::Receiver<Result<(), CommandRefused>>> = None;
         self.obey();
         self.look_for_undeliverable(&self.node.view());
         loop {
@@ -184,7 +199,8 @@ impl EventLoop {
         self.watches.undeliverable.look(&view, &self.node.trust(), &self.parts.store, now.tick);
         self.look_at_store();
         // What changed is logged.
-        self.judge(view, now);
+        let snapshot = self.judge(view, now);
+        service::alive(&health_line(&snapshot));
         log::tell_repeats();
     }
 
@@ -196,8 +212,9 @@ impl EventLoop {
 
     /// Counts an answer as received. The next question may be answered at once only if no earlier question is open.
     fn on_answer(&mut self, input: &Input) {
+        self.timings.on_answer(input);
         match input {
-            Input::Known { .. } => self.looking_up = self.looking_up.saturating_sub(1),
+            Input::Store(StoreInput::Known { .. }) => self.looking_up = self.looking_up.saturating_sub(1),
             Input::Verified { .. } => self.workers.taken(),
             _ => {}
         }
@@ -262,24 +279,27 @@ impl EventLoop {
     }
 
     /// `keys/` as it is now: sign with it, and tell everybody.
-    fn reload_keys(&mut self) -> Result<(), String> {
-        let keyring = Keyring::load(&self.files.config.paths.keys).map_err(|error| error.to_string())?;
-        self.check_newest(&keyring).map_err(|error| error.to_string())?;
+    fn reload_keys(&mut self) -> Result<(), ControlRefusal> {
+        let refused = |error: KeyringError| ControlRefusal::no(error.to_string());
+        let keyring = Keyring::load(&self.files.config.paths.keys).map_err(refused)?;
+        self.check_newest(&keyring).map_err(refused)?;
         self.watches.keys_stale = None;
         self.files.opener.replace(keyring.opens_with().cloned());
         self.files.signer.replace(keyring.signing_key_in_use().clone());
         if let Some(statement) = keyring.statement() {
-            self.node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+            self.node.handle_input(OperatorInput::OwnStatement(statement.clone()), clock::now());
         }
         Ok(())
     }
 
-    fn take_statement(&mut self, bytes: &bytes::Bytes) -> Result<(), String> {
+    fn take_statement(&mut self, bytes: &bytes::Bytes) -> Result<(), ControlRefusal> {
         let trust = self.node.trust();
-        let publisher = claimed_publisher(bytes).map_err(|error| error.to_string())?;
-        let identity = trust.identity_key(&publisher).ok_or_else(|| format!("no peer \"{publisher}\""))?;
-        let statement = SignedStatement::verify(bytes, identity).map_err(|error| error.to_string())?;
-        self.node.handle_input(Input::OwnStatement(statement), clock::now());
+        let publisher = claimed_publisher(bytes).map_err(|error| ControlRefusal::no(error.to_string()))?;
+        let identity =
+            trust.identity_key(&publisher).ok_or_else(|| ControlRefusal::unknown_peer(&publisher))?;
+        let statement = SignedStatement::verify(bytes, identity)
+            .map_err(|error| ControlRefusal::no(error.to_string()))?;
+        self.node.handle_input(OperatorInput::OwnStatement(statement), clock::now());
         Ok(())
     }
 
@@ -300,38 +320,28 @@ impl EventLoop {
 
     fn hand_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Send { ref frame, .. } => {
-                self.frames.write(frame);
+            Output::Transport(output) => {
+                if let TransportOutput::Send { frame, .. } = &output {
+                    self.frames.write(frame);
+                }
                 self.parts.transport.handle(output);
             }
-            Output::Dial { .. }
-            | Output::Disconnect { .. }
-            | Output::OpenFeed { .. }
-            | Output::Resume { .. }
-            | Output::CloseFeed { .. } => self.parts.transport.handle(output),
-            Output::LookUp { .. } => return self.look_up(output),
-            Output::Read { .. } => return self.read(output),
-            Output::Append { .. } | Output::Fetch { .. } | Output::CheckMarks { .. } => {
-                self.parts.store.handle(output);
+            Output::Store(order) => {
+                match &order {
+                    StoreOutput::Append { ticket, records } => self.timings.on_append(*ticket, records),
+                    StoreOutput::Expire { now } => self.parts.doors.tell_time(*now),
+                    StoreOutput::GoOn => {}
+                }
+                self.parts.store.handle(order);
             }
-            Output::Expire { now } => {
-                self.parts.doors.tell_time(now);
-                self.parts.store.handle(output);
-            }
+            Output::Ask(question) => return self.ask_store(question).map(Input::from),
             Output::Verify { ticket, envelopes } => {
                 return self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
             }
-            Output::Submitted { .. }
-            | Output::Recalled { .. }
-            | Output::ConsumerBegan { .. }
-            | Output::HandOff { .. }
-            | Output::FromIgnored { .. }
-            | Output::ConsumerClosed { .. } => {
-                self.parts.doors.handle(output);
-            }
+            Output::Door(output) => self.parts.doors.handle(output),
             Output::CommandDone { ticket, result } => {
                 if let Some(answer) = self.commands.waiting.remove(&ticket) {
-                    // Whoever asked may have gone.
+                    // The client that asked may have gone.
                     let _ = answer.send(result);
                 }
             }
@@ -340,20 +350,13 @@ impl EventLoop {
         None
     }
 
-    fn look_up(&mut self, output: Output) -> Option<Input> {
-        let in_order = self.looking_up == 0;
-        let answer = if in_order { self.parts.store.answer_at_once(&output) } else { None };
+    fn ask_store(&mut self, question: StoreQuestion) -> Option<StoreInput> {
+        let is_look_up = matches!(question, StoreQuestion::LookUp { .. });
+        let overtakes = is_look_up && self.looking_up > 0;
+        let answer = if overtakes { None } else { self.parts.store.answer_at_once(&question) };
         if answer.is_none() {
-            self.looking_up += 1;
-            self.parts.store.handle(output);
-        }
-        answer
-    }
-
-    fn read(&mut self, output: Output) -> Option<Input> {
-        let answer = self.parts.store.answer_at_once(&output);
-        if answer.is_none() {
-            self.parts.store.handle(output);
+            self.looking_up += usize::from(is_look_up);
+            self.parts.store.ask(question);
         }
         answer
     }

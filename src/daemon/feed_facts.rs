@@ -12,8 +12,9 @@ const OWED_SHOWN_MAX: usize = 100;
 pub fn feed_facts(node: &Node) -> FeedFacts {
     let view = node.view();
     let feeds = node.feed_states().map(|(peer, state)| {
-        let seen = view.peers.iter().find(|seen| seen.name == *peer);
-        let head = seen.and_then(|seen| seen.received.lag_events.map(|lag| seen.received.position + lag));
+        let seen = view.peers.iter().find(|seen| seen.status.name == *peer);
+        let head =
+            seen.map(|seen| &seen.status.received).and_then(|seen| Some(seen.position? + seen.lag_events?));
         FeedInfo {
             peer: peer.clone(),
             connected: seen.is_some_and(|seen| seen.receives),
@@ -27,8 +28,8 @@ pub fn feed_facts(node: &Node) -> FeedFacts {
         }
     });
     let mut feeds: Vec<FeedInfo> = feeds.collect();
-    let unread = view.peers.iter().filter(|peer| !feeds.iter().any(|feed| feed.peer == peer.name));
-    let unread: Vec<FeedInfo> = unread.map(|peer| never_read(peer.name.clone())).collect();
+    let unread = view.peers.iter().filter(|peer| !feeds.iter().any(|feed| feed.peer == peer.status.name));
+    let unread: Vec<FeedInfo> = unread.map(|peer| never_read(peer.status.name.clone())).collect();
     feeds.extend(unread);
     feeds.sort_by(|one, other| one.peer.cmp(&other.peer));
     FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds }

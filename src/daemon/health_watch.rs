@@ -1,10 +1,10 @@
 //! Health over time: one line of log for each change of it, since when each reason stands, and `incidents.json`,
 //! which keeps incidents over a restart. The problems themselves are derived in `status`.
 
-use std::fs;
 use std::path::Path;
 
-use crate::daemon::kept_file::KeptFile;
+use crate::daemon::kept_file::{KeptFile, read_small};
+use crate::daemon::on_health::{HealthChange, HealthHook};
 use crate::daemon::repeats::HEALTH_LINES;
 use crate::status::incidents::{Acknowledged, is_same};
 use crate::status::{HealthCode, HealthItem, HealthThresholds, Incidents, Snapshot};
@@ -24,21 +24,18 @@ pub struct HealthWatch {
     written: Incidents,
     /// As it was logged last.
     logged: Vec<HealthItem>,
+    hook: Option<HealthHook>,
 }
 
 impl HealthWatch {
     /// Takes up what an earlier process kept in `state`. A file that cannot be read is as if it were not there.
-    pub fn open(state: &Path) -> Self {
+    pub fn open(state: &Path, hook: Option<HealthHook>) -> Self {
         let file = state.join(FILE);
-        let read = || {
-            let size = fs::metadata(&file).ok()?.len();
-            let text = (size <= FILE_BYTES_MAX).then(|| fs::read(&file).ok()).flatten()?;
-            serde_json::from_slice::<Incidents>(&text).ok()
-        };
-        let written = read().unwrap_or_default();
+        let written: Incidents =
+            serde_json::from_slice(&read_small(&file, FILE_BYTES_MAX)).unwrap_or_default();
         let incidents = written.clone().carried_over();
         let file = KeptFile::new(file);
-        Self { thresholds: thresholds(), incidents, file, written, logged: Vec::new() }
+        Self { thresholds: thresholds(), incidents, file, written, logged: Vec::new(), hook }
     }
 
     /// Writes `health` and `ok` of `snapshot`, and logs what has changed since the last time.
@@ -46,7 +43,7 @@ impl HealthWatch {
         let (peers, consumers) = (&snapshot.peers, &snapshot.consumers);
         self.incidents.forget(|old| {
             let peer_gone = old.peer.as_ref().is_some_and(|name| peers.iter().all(|peer| peer.name != *name));
-            let named = |name: &String| consumers.iter().any(|consumer| consumer.name.as_ref() == Some(name));
+            let named = |name: &String| consumers.iter().any(|consumer| consumer.name == *name);
             let consumer_gone = old.consumer.as_ref().is_some_and(|name| !named(name));
             old.code != HealthCode::Equivocation && (peer_gone || consumer_gone)
         });
@@ -62,13 +59,21 @@ impl HealthWatch {
     fn log(&mut self, health: &[HealthItem]) {
         for new in health.iter().filter(|new| !self.logged.iter().any(|old| is_same(old, new))) {
             let subject = subject(new);
-            tracing::warn!(target: HEALTH_LINES, health = new.code.as_str(), state = "begins", "{subject}{}; {}", new.what, new.hint);
+            tracing::warn!(target: HEALTH_LINES, health = new.code.as_str(), state = HealthChange::Begins.as_str(), "{subject}{}; {}", new.what, new.hint);
+            self.tell_hook(new, HealthChange::Begins);
         }
         for old in self.logged.iter().filter(|old| !health.iter().any(|new| is_same(old, new))) {
             let subject = subject(old);
-            tracing::info!(target: HEALTH_LINES, health = old.code.as_str(), state = "ends", "{subject}{}", old.what);
+            tracing::info!(target: HEALTH_LINES, health = old.code.as_str(), state = HealthChange::Ends.as_str(), "{subject}{}", old.what);
+            self.tell_hook(old, HealthChange::Ends);
         }
         self.logged = health.to_vec();
+    }
+
+    fn tell_hook(&self, health: &HealthItem, change: HealthChange) {
+        if let Some(hook) = &self.hook {
+            hook.tell(health, change);
+        }
     }
 
     fn keep(&mut self) {

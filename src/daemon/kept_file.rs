@@ -1,7 +1,8 @@
 //! A file of the node's state that is written whole, away from the loop: a slow disk must not hold it up. One write at a
 //! time, and each writes the latest: an older state never replaces a newer one. Its owner defines the content.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files;
@@ -51,6 +52,13 @@ impl KeptFile {
         self.0.waiting().bytes = Some(bytes);
         self.0.write_latest();
     }
+}
+
+/// Reads the content of such a file. One that cannot be read, or is larger than `bytes_max`, is as if it were not there:
+/// it is not ours.
+pub fn read_small(file: &Path, bytes_max: u64) -> Vec<u8> {
+    let small = fs::metadata(file).is_ok_and(|data| data.len() <= bytes_max);
+    if small { fs::read(file).unwrap_or_default() } else { Vec::new() }
 }
 
 impl KeptState {

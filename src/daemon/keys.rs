@@ -88,7 +88,6 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::SigningKey;
 
     use super::*;
     use crate::envelope::Statement;
@@ -97,7 +96,7 @@ mod tests {
     fn statement(serial: u64, revoked: bool) -> SignedStatement {
         let publisher = PublisherName::parse("cert-ee").unwrap();
         let said = Statement { publisher, serial, keys: Vec::new(), revoked };
-        SignedStatement::sign(said, &SigningKey::from_bytes(&[7; 32])).unwrap()
+        SignedStatement::sign(said, &crate::fixture::key(7)).unwrap()
     }
 
     /// The copy is what a revocation outlives an emptied journal by: a power cut leaves the old one or the new one.

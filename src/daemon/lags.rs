@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::daemon::lag::LagWatch;
 use crate::identity::PublisherName;
-use crate::protocol::link::ContactState;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::record::ConsumerName;
 use crate::time::{Now, Timestamp};
@@ -18,6 +17,8 @@ pub struct LagTable {
     /// How many entries each peer had rejected when it last rejected one, and when that was seen.
     rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
     stands: BTreeMap<PublisherName, Timestamp>,
+    /// How many events each peer had sent when the last one came, and when that was seen.
+    events: BTreeMap<PublisherName, (u64, Timestamp)>,
     /// The peers of the first look; `None` before it. Readers that come later have no past.
     at_start: Option<BTreeSet<PublisherName>>,
 }
@@ -32,11 +33,11 @@ impl LagTable {
             Some(arrived(oldest)?.map_or(0, |at| now.wall.since_ms(at)))
         };
         let begun = self.at_start.is_some();
-        let names = || view.peers.iter().map(|peer| peer.name.clone()).collect();
+        let names = || view.peers.iter().map(|peer| peer.status.name.clone()).collect();
         let at_start = self.at_start.take().unwrap_or_else(names);
         for peer in &view.peers {
-            let name = &peer.name;
-            if let Some(position) = peer.sent.position {
+            let (name, sent, received) = (&peer.status.name, &peer.status.sent, &peer.status.received);
+            if let Some(position) = sent.position {
                 let (watch, lag_s) = self.sent.entry(name.clone()).or_default();
                 *lag_s = watch.observe_first(position, last, now.tick, || age_of(position));
             } else if !at_start.contains(name)
@@ -46,8 +47,7 @@ impl LagTable {
                 // It became a peer since the start: what it reads of our past is no lag of before.
                 self.sent.insert(name.clone(), (level(now), 0.0));
             }
-            if let Some(lag) = peer.received.lag_events {
-                let position = peer.received.position;
+            if let (Some(lag), Some(position)) = (received.lag_events, received.position) {
                 let (watch, lag_s) = self.received.entry(name.clone()).or_default();
                 let newest = || head_age(peer, now).filter(|_| at_start.contains(name)).unwrap_or(0);
                 *lag_s = watch.observe_first(position, position + lag, now.tick, || Some(newest()));
@@ -55,7 +55,7 @@ impl LagTable {
             self.observe_peer(peer, now);
         }
         for consumer in &view.consumers {
-            let position = consumer.position.seq;
+            let position = consumer.status.position;
             let is_new = begun && !self.consumers.contains_key(&consumer.name);
             let (watch, lag_s) = self.consumers.entry(consumer.name.clone()).or_default();
             let age = || if is_new { Some(0) } else { age_of(position) };
@@ -66,25 +66,32 @@ impl LagTable {
     }
 
     fn observe_peer(&mut self, peer: &PeerView, now: Now) {
-        let (count, at) = self.rejections.entry(peer.name.clone()).or_default();
+        let name = &peer.status.name;
+        let (count, at) = self.rejections.entry(name.clone()).or_default();
         // What the peer's own policy does not want is no fault.
-        let faults = peer.sent.rejected.saturating_sub(peer.sent.not_wanted);
+        let faults = peer.status.sent.rejected_wrongly;
         if faults > *count {
             (*count, *at) = (faults, now.wall);
         }
-        let up = matches!(peer.contact, ContactState::Up { .. });
-        if up && !(peer.sends && peer.receives) {
-            self.stands.entry(peer.name.clone()).or_insert(now.wall);
+        let received = &peer.status.received;
+        let count = received.accepted + received.refused + received.rejected;
+        let (known, at) = self.events.entry(name.clone()).or_insert((count, now.wall));
+        if count > *known {
+            (*known, *at) = (count, now.wall);
+        }
+        if peer.status.connected && !(peer.sends && peer.receives) {
+            self.stands.entry(name.clone()).or_insert(now.wall);
         } else {
-            self.stands.remove(&peer.name);
+            self.stands.remove(name);
         }
     }
 
     fn forget(&mut self, view: &NodeView) {
-        let is_peer = |name: &PublisherName| view.peers.iter().any(|peer| peer.name == *name);
+        let is_peer = |name: &PublisherName| view.peers.iter().any(|peer| peer.status.name == *name);
         self.sent.retain(|name, _| is_peer(name));
         self.received.retain(|name, _| is_peer(name));
         self.rejections.retain(|name, _| is_peer(name));
+        self.events.retain(|name, _| is_peer(name));
         self.stands.retain(|name, _| is_peer(name));
         self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
@@ -105,6 +112,10 @@ impl LagTable {
         self.rejections.get(peer).filter(|(count, _)| *count > 0).map(|(_, at)| *at)
     }
 
+    pub fn last_event(&self, peer: &PublisherName) -> Option<Timestamp> {
+        self.events.get(peer).map(|(_, at)| *at)
+    }
+
     /// Since when one of both feeds does not run, although the peer is connected.
     pub fn stands_since(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.stands.get(peer).copied()
@@ -120,8 +131,8 @@ fn level(now: Now) -> LagWatch {
 
 /// Returns how long ago the peer stored its newest entry, by our clock, in ms. The oldest that we lack is no newer.
 fn head_age(peer: &PeerView, now: Now) -> Option<u64> {
-    let stored = peer.received.head_stored?;
-    let skew = peer.facts.skew_ms.unwrap_or(0);
+    let stored = peer.head_stored?;
+    let skew = peer.status.skew_ms.unwrap_or(0);
     let by_ours = Timestamp(stored.0.saturating_add_signed(-skew));
     Some(now.wall.since_ms(by_ours))
 }

@@ -2,14 +2,13 @@
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `event_log` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
-//! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `control`, `trace`, `dry_run`,
-//! `doors`, `feed_facts`, `delivery_status` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
-//! audit), `spoken`, `frame_dump`.
+//! `unknown`, `undeliverable`, `health_watch` with `on_health`, `log` with `repeats`, `renamed`, `control`, `trace`, `dry_run`,
+//! `metrics`, `feed_facts`, `delivery_status` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
+//! audit), `service` (systemd), `spoken`, `frame_dump`, `timings`.
 
 mod changes;
 mod control;
 mod delivery_status;
-mod doors;
 mod dry_run;
 mod event_log;
 mod event_loop;
@@ -23,12 +22,16 @@ mod lag;
 mod lags;
 mod log;
 mod log_limit;
+mod metrics;
+mod on_health;
 mod renamed;
 mod repeats;
 mod rules_log;
 mod run;
+mod service;
 mod snapshot;
 mod spoken;
+mod timings;
 mod trace;
 mod undeliverable;
 mod unknown;
@@ -36,7 +39,6 @@ mod verdict_words;
 mod web;
 mod workers;
 
-pub use doors::socket_door;
 pub use keys::copies;
 pub use renamed::former_name;
 

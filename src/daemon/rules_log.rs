@@ -3,12 +3,12 @@
 //! nothing that decides about an event reads it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{FileLists, PeerFile};
+use crate::daemon::kept_file::read_small;
 use crate::files;
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
@@ -158,8 +158,8 @@ impl RulesLog {
 }
 
 fn read(file: &Path) -> (Vec<RuleVersion>, Option<PresentRules>) {
-    let small = fs::metadata(file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
-    let text = if small { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
+    let bytes = read_small(file, FILE_BYTES_MAX);
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let past = text.lines().filter_map(|line| serde_json::from_str(line).ok());
     let past: Vec<RuleVersion> = past.take(VERSIONS_MAX).collect();
     let present = text.lines().find_map(|line| serde_json::from_str::<PresentRules>(line).ok());
@@ -168,6 +168,8 @@ fn read(file: &Path) -> (Vec<RuleVersion>, Option<PresentRules>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::identity::public_key_text;
     use crate::policy::Tlp;
@@ -188,7 +190,7 @@ mod tests {
         }
 
         fn file(&self, share: &str) -> PeerFile {
-            let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+            let key = crate::fixture::key(7).verifying_key();
             let text = format!("key = \"{}\"\n[share]\n{share}\n", public_key_text(&key));
             let lists = FileLists::new(&self.lists());
             PeerFile::parse_with(Path::new("peers/cert-ee.toml"), &text, &lists).unwrap()

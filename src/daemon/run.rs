@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,13 +16,14 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::config::{ConfigErrors, FileLists, FilesFingerprint, NodeConfig, NodePaths, PeerFiles};
 use crate::daemon::control::{ControlAsk, ControlService};
-use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, reachable};
+use crate::daemon::metrics::NodeMetrics;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::NodeIdentity;
-use crate::daemon::{keys, log, spoken, web};
+use crate::daemon::{keys, log, service, spoken, web};
 use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
+use crate::identity::LogId;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::local::{
@@ -29,7 +31,7 @@ use crate::local::{
 };
 use crate::ownership;
 use crate::policy::TrustList;
-use crate::protocol::io::{Event, LossCause};
+use crate::protocol::io::{Event, LossCause, OperatorInput, StoreInput};
 use crate::protocol::{CoreBounds, CoreConfig, Input, Node, Rules};
 use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
@@ -67,6 +69,8 @@ pub enum StartError {
     Doors(#[from] LocalError),
     #[error(transparent)]
     Web(#[from] WebError),
+    #[error("[metrics] cannot listen on {at}: {error}")]
+    Metrics { at: SocketAddr, error: std::io::Error },
     /// A disk with room on which no file can be made.
     #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
     NoInodes { dir: PathBuf, error: Box<StartError> },
@@ -88,6 +92,10 @@ impl StartError {
             Self::Transport(TransportError::Listen { .. }) => {
                 Some("see who has the port (ss -ltnp), or change listen = … in intelmesh.toml".into())
             }
+            Self::Metrics { .. } => Some(
+                "see who has the port (ss -ltnp), or change listen = … below [metrics] in intelmesh.toml"
+                    .into(),
+            ),
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
             Self::Web(error) => Some(error.hint().into()),
@@ -180,6 +188,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
+    let metrics = NodeMetrics::open(&config, &asks).await?;
     let fingerprint = FilesFingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
     for problem in &peers.problems {
@@ -215,9 +224,9 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let web = web::open(&config, &peers, &doors, &service)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
-    node.handle_input(Input::Broken(opened.lacks), clock::now());
+    node.handle_input(StoreInput::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {
-        node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+        node.handle_input(OperatorInput::OwnStatement(statement.clone()), clock::now());
     }
     trust_in_force.store(node.trust());
     transport.set_peers(reachable(&peers, &node));
@@ -233,11 +242,12 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         rules,
     );
     let parts = NodeParts { store, transport, doors, web, inputs };
-    let mut event_loop = EventLoop::new(node, parts, files, identity);
+    let mut event_loop = EventLoop::new(node, parts, files, identity, metrics.store_timings());
     report_start(&mut event_loop, &opened.problems, opened.missing);
-    stop_on_signal(asks);
+    stop_on_signal(asks, metrics);
     tell_start(&event_loop, &listening, last);
     say_ready(&event_loop.identity.name, &listening);
+    service::ready();
     run_to_its_end(event_loop, inputs_out, asks_out).await;
     Ok(())
 }
@@ -302,17 +312,32 @@ fn open_doors(
         trust: Arc::clone(trust),
         signer: keys.signer,
         body_id_secret: keys.keyring.body_id_secret(),
-        door: socket_door(config),
+        plain: config.door_defaults(),
         control,
         journal,
         opening: Arc::new(EnvelopeOpening::new(keys.opener, clock::now)),
-        doors: door_setups(config),
+        doors: config.doors.clone(),
+        state: config.paths.state.clone(),
         lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };
     LocalDoors::start(
         &DoorPlaces { run: config.paths.run.clone(), group: config.socket_group.clone() },
         behind,
     )
+}
+
+/// Returns the questions that doors ask of the journal; its store answers them.
+fn journal_questions(store: &Arc<Store>, log_id: LogId) -> Arc<JournalQuestions> {
+    let store = Arc::clone(store);
+    let holds = Arc::new(move |mark| -> futures::future::BoxFuture<'static, bool> {
+        let store = Arc::clone(&store);
+        Box::pin(async move {
+            // A journal that cannot be read agrees with nothing: then nothing is skipped.
+            let asked = tokio::task::spawn_blocking(move || store.holds(mark).unwrap_or(false));
+            asked.await.unwrap_or(false)
+        })
+    });
+    Arc::new(JournalQuestions { log_id, holds })
 }
 
 async fn open_store(
@@ -327,9 +352,9 @@ async fn open_store(
     };
     let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
     let engine = EngineConfig::new(config.name.clone(), config.journal.keep_bytes, keep_ms);
-    let answers = Arc::new(move |input| {
+    let answers = Arc::new(move |answer: StoreInput| {
         // The loop drains its inputs without waiting for anything; it is gone only when the node stops.
-        let _ = inputs.blocking_send(input);
+        let _ = inputs.blocking_send(answer.into());
     });
     let opening = tokio::task::spawn_blocking(move || {
         Store::open(&dirs, engine, clock::now(), answers, Arc::new(|fault| fail_at_once(&fault)))
@@ -374,7 +399,7 @@ fn doors_text(config: &NodeConfig) -> String {
 }
 
 /// SIGTERM and SIGINT stop the node; SIGHUP reads `intelmesh.toml` and `peers/` again.
-fn stop_on_signal(asks: mpsc::Sender<ControlAsk>) {
+fn stop_on_signal(asks: mpsc::Sender<ControlAsk>, metrics: NodeMetrics) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
@@ -388,6 +413,10 @@ fn stop_on_signal(asks: mpsc::Sender<ControlAsk>) {
                 _ = interrupt.recv() => ControlAsk::Stop,
                 _ = hangup.recv() => ControlAsk::ReloadNode(tokio::sync::oneshot::channel().0),
             };
+            if matches!(ask, ControlAsk::Stop) {
+                metrics.stop();
+                service::stopping();
+            }
             if asks.send(ask).await.is_err() {
                 return;
             }

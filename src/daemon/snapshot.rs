@@ -5,16 +5,13 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::daemon::event_log::EventLog;
-use crate::daemon::faults::fault;
 use crate::daemon::lags::LagTable;
 use crate::identity::{PublisherName, public_key_text};
-use crate::protocol::failing::FilterFailures;
-use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::status::{
-    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, FilterFailing,
-    HealthCode, JournalStatus, NotDeliverable, PeerState, PeerStatus, ReceivedStatus, STATUS_SCHEMA,
-    SeenStatus, SentStatus, ShownProblem, Snapshot, StrangerStatus,
+    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, HealthCode,
+    JournalStatus, NotDeliverable, PeerStatus, STATUS_SCHEMA, SeenStatus, ShownProblem, Snapshot,
+    StrangerStatus,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -75,8 +72,6 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
     let SnapshotFacts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
     let DoorFacts { doors, files: door_files, failures, cannot_open } = doors;
     let now = facts.now;
-    let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
-    let consumers = view.consumers.iter().map(|at| consumer(at, chronicle, &doors, lags)).collect();
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
         file_problems.map(|problem| EventLog::lasting(now.wall, problem.to_string(), problem.hint()));
@@ -98,6 +93,7 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
     let lasting =
         file_problems.chain(facts.lasting).chain(door_problems).chain(failures).chain(store_problems);
     let errors = lasting.chain(chronicle.errors().cloned()).collect();
+    let equivocations = equivocations(&view, chronicle);
     Snapshot {
         schema: STATUS_SCHEMA.to_owned(),
         name: identity.name.clone(),
@@ -116,8 +112,8 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
             free_inodes: stats.free_inodes,
             full: view.disk_full,
         }),
-        peers,
-        consumers,
+        peers: view.peers.into_iter().map(|at| peer(at, files, chronicle, lags)).collect(),
+        consumers: view.consumers.into_iter().map(|at| consumer(at, chronicle, &doors, lags)).collect(),
         // They are not the core's: the loop adds them.
         clients: Vec::new(),
         doors,
@@ -126,7 +122,7 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
         unknown_publishers: chronicle.unknown.shown(files),
         not_deliverable: facts.not_deliverable,
-        equivocations: equivocations(&view, chronicle),
+        equivocations,
         errors,
     }
 }
@@ -150,117 +146,36 @@ fn journal(view: &NodeView, stats: &StoreStats, identity: &NodeIdentity) -> Jour
     }
 }
 
-fn peer(
-    peer: &PeerView,
-    view: &NodeView,
-    files: &PeerFiles,
-    chronicle: &EventLog,
-    lags: &LagTable,
-    now: Now,
-) -> PeerStatus {
-    let file = files.peer(&peer.name);
-    let (connected, since, address) = match &peer.contact {
-        ContactState::Up { since, address } => (true, *since, Some(address.clone())),
-        ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
-    };
-    PeerStatus {
-        name: peer.name.clone(),
-        state: match file.is_some_and(|file| file.peer.paused) {
-            _ if peer.revoked => PeerState::Revoked,
-            true => PeerState::Paused,
-            false => PeerState::Trusted,
-        },
-        verified: file.is_some_and(|file| file.pairing.verified),
-        connected,
-        since: Some(since),
-        address,
-        addresses: file.map(|file| file.addresses.clone()).unwrap_or_default(),
-        publisher_only: file.is_some_and(|file| file.peer.publisher_only),
-        was_connected: peer.facts.was_connected,
-        down_cause: peer.facts.down_cause.clone().filter(|_| !connected),
-        stands_since: lags.stands_since(&peer.name),
-        skew_ms: peer.facts.skew_ms,
-        software: peer.facts.software.clone(),
-        last_frame: peer.facts.last_frame_ms_ago.map(|ago| now.wall.minus_ms(ago)),
-        sent: sent(peer, view, lags),
-        received: received(peer, chronicle, lags),
-        fault: fault(peer),
-        last_error: peer.facts.last_error.clone(),
+/// Completes what the core knows of a peer by its file and by what was observed over time.
+fn peer(peer: PeerView, files: &PeerFiles, chronicle: &EventLog, lags: &LagTable) -> PeerStatus {
+    let mut status = peer.status;
+    let name = &status.name;
+    if let Some(file) = files.peer(name) {
+        status.verified = file.pairing.verified;
+        status.addresses = file.addresses.clone();
+        status.expect_every_s = file.care.expect_every_s;
+        status.contact = file.care.contact.clone();
     }
+    status.last_event = lags.last_event(name);
+    status.stands_since = lags.stands_since(name);
+    status.sent.lag_s = status.sent.position.and_then(|_| lags.sent(name));
+    status.sent.rejected_at = lags.rejected_at(name);
+    status.received.lag_s = status.received.lag_events.and_then(|_| lags.received(name));
+    status.received.missing_at = chronicle.missing_at.get(name).copied();
+    status
 }
 
-fn sent(peer: &PeerView, view: &NodeView, lags: &LagTable) -> SentStatus {
-    let sent = &peer.sent;
-    let last = view.ends.last.seq;
-    SentStatus {
-        position: sent.position,
-        lag_events: sent.position.map(|position| last.saturating_sub(position)),
-        lag_s: sent.position.and_then(|_| lags.sent(&peer.name)),
-        offered: sent.offered,
-        accepted: sent.accepted,
-        refused: sent.refused,
-        deferred: sent.deferred,
-        rejected: sent.rejected,
-        withheld: sent.withheld.values().sum(),
-        withheld_why: sent.withheld.iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
-        filter_failing: filter_failing(&sent.failing),
-        rejected_wrongly: sent.rejected.saturating_sub(sent.not_wanted),
-        rejected_at: lags.rejected_at(&peer.name),
-        rejected_why: sent.last_rejection.map(|said| said.to_string()),
-    }
-}
-
-fn received(peer: &PeerView, chronicle: &EventLog, lags: &LagTable) -> ReceivedStatus {
-    let received = &peer.received;
-    let rejected: u64 = received.rejected.values().sum();
-    ReceivedStatus {
-        position: Some(received.position),
-        lag_events: received.lag_events,
-        lag_s: received.lag_events.and_then(|_| lags.received(&peer.name)),
-        offered: received.accepted
-            + received.refused
-            + rejected
-            + received.missing
-            + received.owed
-            + received.open,
-        accepted: received.accepted,
-        refused: received.refused,
-        deferred: received.owed,
-        rejected,
-        missing: received.missing,
-        owed: received.owed,
-        filter_failing: filter_failing(&received.failing),
-        missing_at: chronicle.missing_at.get(&peer.name).copied(),
-    }
-}
-
-fn filter_failing(failing: &FilterFailures) -> Option<FilterFailing> {
-    let (last, why) = failing.last.as_ref()?;
-    let (what, hint) = (why.to_string(), why.hint().to_owned());
-    Some(FilterFailing { count: failing.count, last: *last, what, hint })
-}
-
-fn consumer(
-    at: &ConsumerView,
-    chronicle: &EventLog,
-    doors: &[DoorStatus],
-    lags: &LagTable,
-) -> ConsumerStatus {
+fn consumer(at: ConsumerView, chronicle: &EventLog, doors: &[DoorStatus], lags: &LagTable) -> ConsumerStatus {
+    let mut status = at.status;
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
-        DoorWay::Consumer(state) if door.name == at.name.as_str() => Some(state),
+        DoorWay::Consumer(state) if door.name == status.name => Some(state),
         _ => None,
     });
-    ConsumerStatus {
-        name: Some(at.name.to_string()),
-        position: at.position.seq,
-        lag_events: Some(at.lag_events),
-        lag_s: lags.consumer(&at.name),
-        filter_failing: filter_failing(&at.failing),
-        connected: door.map_or(at.connected(), |door| door.connected),
-        missing: at.position.missing,
-        missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),
-    }
+    status.connected = door.map_or(status.connected, |door| door.connected);
+    status.lag_s = lags.consumer(&at.name);
+    status.missing_at = chronicle.consumer_missing_at.get(&at.name).copied();
+    status
 }
 
 fn is_peer(files: &PeerFiles, knocked: &transport::Stranger) -> bool {

@@ -3,13 +3,12 @@
 //! in `undeliverable.json`, so that a restart forgets none of them. Nothing is sent or dropped here.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::kept_file::KeptFile;
+use crate::daemon::kept_file::{KeptFile, read_small};
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
 use crate::protocol::view::NodeView;
@@ -79,13 +78,13 @@ impl Kept {
         }
         let last = view.ends.last.seq;
         for peer in &view.peers {
-            if let Some(known) = self.read.get_mut(&peer.name) {
+            if let Some(known) = self.read.get_mut(&peer.status.name) {
                 // Of a journal that was emptied it has not read what comes now.
-                *known = peer.sent.position.unwrap_or(*known).min(last);
-            } else if is_reachable(&peer.name, trust) {
+                *known = peer.status.sent.position.unwrap_or(*known).min(last);
+            } else if is_reachable(&peer.status.name, trust) {
                 // It is not known what one has that connected before this was written down.
-                let never = if peer.facts.was_connected { last } else { 0 };
-                self.read.insert(peer.name.clone(), peer.sent.position.unwrap_or(never));
+                let never = if peer.status.was_connected { last } else { 0 };
+                self.read.insert(peer.status.name.clone(), peer.status.sent.position.unwrap_or(never));
             }
         }
     }
@@ -102,9 +101,7 @@ impl UndeliverableEvents {
     /// Takes up what an earlier process found. A file that cannot be read is as if it were not there.
     pub fn open(state: &Path) -> Self {
         let file = state.join(FILE);
-        let small = fs::metadata(&file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
-        let text = if small { fs::read(&file).unwrap_or_default() } else { Vec::new() };
-        let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
+        let kept: Kept = serde_json::from_slice(&read_small(&file, FILE_BYTES_MAX)).unwrap_or_default();
         Self { file: KeptFile::new(file), kept: Arc::new(Mutex::new(kept)), next_look: Tick(0) }
     }
 

@@ -90,7 +90,7 @@ async fn placed(
         let (answer, done) = oneshot::channel();
         let command = AskCommand::PlaceConsumer { name: name.clone(), seq };
         asks.send(ControlAsk::Command(command, answer)).await.map_err(|_| stopping())?;
-        done.await.map_err(|_| stopping())??;
+        done.await.map_err(|_| stopping())?.map_err(|refused| refused.to_string())?;
     }
     let (answer, position) = oneshot::channel();
     asks.send(ControlAsk::Position(name, answer)).await.map_err(|_| stopping())?;

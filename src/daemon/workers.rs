@@ -10,9 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::envelope::VerifiedEnvelope;
 use crate::protocol::Input;
-use crate::protocol::intake::{ToVerify, inspect};
+use crate::protocol::intake::{Rejection, ToVerify, inspect};
 use crate::protocol::io::Ticket;
-use crate::wire::VerdictCode;
 
 /// Fewer than this are not worth another thread.
 const CHUNK_MIN: usize = 16;
@@ -21,7 +20,7 @@ const CHUNK_MIN: usize = 16;
 const HERE_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-type InspectedEnvelope = Vec<Result<VerifiedEnvelope, VerdictCode>>;
+type InspectedEnvelope = Vec<Result<VerifiedEnvelope, Rejection>>;
 
 #[derive(Debug, Default)]
 pub struct CheckWorkers {
@@ -77,7 +76,7 @@ fn inspect_here(envelopes: Vec<ToVerify>) -> InspectedEnvelope {
 
 /// A panic in a worker must not accept anything.
 fn nothing_accepted(count: usize) -> InspectedEnvelope {
-    (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()
+    (0..count).map(|_| Err(Rejection::BadSignature)).collect()
 }
 
 async fn inspect_all(mut envelopes: Vec<ToVerify>) -> InspectedEnvelope {
@@ -108,7 +107,7 @@ mod tests {
 
     /// Returns a large envelope or a small one, as a peer sends it, with its key.
     fn shown(body_bytes: usize) -> ToVerify {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let key = crate::fixture::key(7);
         let signed = crate::envelope::Signer::new(key.clone()).sign(core(body_bytes)).unwrap();
         let bytes = signed.envelope().bytes().clone();
         (UnverifiedEnvelope::decode(bytes).unwrap(), vec![key.verifying_key()])
@@ -128,7 +127,7 @@ mod tests {
         let line = format!(r#"{{"raw":"{}"}}"#, "A".repeat(body_bytes));
         match intake(line.as_bytes(), &door) {
             Ok(ParsedSubmission::New(draft)) => {
-                let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+                let key = crate::fixture::key(7).verifying_key();
                 let trust = crate::policy::TrustList::new(door.publisher.clone(), key, []);
                 draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap()
             }

@@ -2,12 +2,10 @@
 //! Numbers are read from their digits, correctly rounded, and refused if rounding would lose something: two different
 //! payloads must not get one id. Nothing here checks syntax.
 
-use std::ops::Range;
-
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
-use crate::event::json::unescape;
+use crate::event::json::{JsonKind, JsonToken, JsonTokens, unquoted};
 
 /// A number that a double does not hold exactly: RFC 8785 has no canonical form for it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -19,8 +17,8 @@ pub struct InexactNumber(pub String);
 /// # Errors
 /// [`InexactNumber`].
 pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, InexactNumber> {
-    let mut reader = JsonReader { text, at: 0 };
-    let mut value = reader.value()?;
+    let mut tokens = JsonTokens::of(text);
+    let mut value = next_value(&mut tokens)?.unwrap_or_default();
     if let Value::Object(members) = &mut value {
         members.retain(|key, _| !left_out.contains(&key.as_str()));
     }
@@ -28,85 +26,32 @@ pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, Inexac
     Ok(serde_json_canonicalizer::to_vec(&value).unwrap_or_default())
 }
 
-/// Reads JSON text that was checked before and has no doubtful forms. A byte that cannot occur reads as the end.
-struct JsonReader<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> JsonReader<'a> {
-    /// The next byte that is neither white space nor `,` nor `:`.
-    fn peek(&mut self) -> u8 {
-        let rest = &self.text.as_bytes()[self.at..];
-        let skipped =
-            rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':'));
-        self.at += skipped.count();
-        self.text.as_bytes().get(self.at).copied().unwrap_or(b']')
-    }
-
-    fn value(&mut self) -> Result<Value, InexactNumber> {
-        Ok(match self.peek() {
-            b'{' => Value::Object(self.object()?),
-            b'[' => Value::Array(self.array()?),
-            b'"' => Value::String(self.string()),
-            b't' => self.word(4, Value::Bool(true)),
-            b'f' => self.word(5, Value::Bool(false)),
-            b'n' => self.word(4, Value::Null),
-            _ => Value::Number(self.number()?),
-        })
-    }
-
-    fn word(&mut self, len: usize, value: Value) -> Value {
-        self.at += len;
-        value
-    }
-
-    fn object(&mut self) -> Result<Map<String, Value>, InexactNumber> {
-        self.at += 1;
-        let mut members = Map::new();
-        while self.peek() == b'"' {
-            let key = self.string();
-            members.insert(key, self.value()?);
+/// Returns the next value; `None` at the end of an object or array.
+fn next_value(tokens: &mut JsonTokens<'_>) -> Result<Option<Value>, InexactNumber> {
+    Ok(match tokens.next() {
+        None | Some(JsonToken::Close) => None,
+        Some(JsonToken::Open(JsonKind::Object)) => {
+            let mut members = Map::new();
+            while let Some(JsonToken::Scalar(_, key)) = tokens.next() {
+                members.insert(unquoted(key).into_owned(), next_value(tokens)?.unwrap_or_default());
+            }
+            Some(Value::Object(members))
         }
-        self.at += 1;
-        Ok(members)
-    }
-
-    fn array(&mut self) -> Result<Vec<Value>, InexactNumber> {
-        self.at += 1;
-        let mut elements = Vec::new();
-        while self.peek() != b']' {
-            elements.push(self.value()?);
+        Some(JsonToken::Open(_)) => {
+            let mut elements = Vec::new();
+            while let Some(element) = next_value(tokens)? {
+                elements.push(element);
+            }
+            Some(Value::Array(elements))
         }
-        self.at += 1;
-        Ok(elements)
-    }
-
-    fn string(&mut self) -> String {
-        let start = self.at + 1;
-        let bytes = self.text.as_bytes();
-        let mut end = start;
-        while let Some(byte) = bytes.get(end).filter(|byte| **byte != b'"') {
-            end += if *byte == b'\\' { 2 } else { 1 };
-        }
-        self.at = end + 1;
-        unescape(self.part(start..end))
-    }
-
-    fn number(&mut self) -> Result<Number, InexactNumber> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let len = rest
-            .iter()
-            .take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-            .count();
-        let digits = self.part(self.at..self.at + len);
-        self.at += len.max(1);
-        exact(digits).ok_or_else(|| InexactNumber(digits.chars().take(80).collect()))
-    }
-
-    fn part(&self, range: Range<usize>) -> &'a str {
-        self.text.get(range).unwrap_or_default()
-    }
+        Some(JsonToken::Scalar(JsonKind::String, text)) => Some(Value::String(unquoted(text).into_owned())),
+        Some(JsonToken::Scalar(JsonKind::Number, digits)) => match exact(digits) {
+            Some(number) => Some(Value::Number(number)),
+            None => return Err(InexactNumber(digits.chars().take(80).collect())),
+        },
+        Some(JsonToken::Scalar(_, "null")) => Some(Value::Null),
+        Some(JsonToken::Scalar(_, word)) => Some(Value::Bool(word == "true")),
+    })
 }
 
 /// Returns the double that `digits` stand for exactly, if there is one. An integer must have the value of the double;

@@ -6,11 +6,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use thiserror::Error;
 
 use super::core_fields;
-use super::{Core, Envelope, UnverifiedEnvelope};
-use crate::cbor::{self, CborError, CborReader, MajorType};
+use super::{CodecError, Core, Envelope, UnverifiedEnvelope};
+use crate::cbor::{self, CborReader, MajorType};
 use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
@@ -31,76 +30,6 @@ const UNPROTECTED_LABELS: [RangeInclusive<i64>; 2] = [256..=65_535, -65_792..=-6
 
 /// The empty map, which this node writes.
 pub(super) const UNPROTECTED_EMPTY: &[u8] = &[0xa0];
-
-/// Says why bytes are not an envelope. All errors are the sender's fault and final, except
-/// [`CodecError::UnknownVersion`] and [`CodecError::Algorithm`]: a newer program can accept those bytes.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum CodecError {
-    #[error("envelope of {0} bytes, more than {ENVELOPE_BYTES_MAX}")]
-    TooLarge(usize),
-    #[error("not deterministic CBOR: {0}")]
-    Cbor(#[from] CborError),
-    #[error("no COSE_Sign1: tag 18 and an array of four")]
-    NotSign1,
-    #[error("algorithm {0}, not {ALGORITHM} (Ed25519)")]
-    Algorithm(i64),
-    #[error("the protected header is not {{1: alg, 4: kid of 8 to 32 bytes}}")]
-    ProtectedHeader,
-    #[error(
-        "the unprotected header has a label that may not stand there, or more than {UNPROTECTED_BYTES_MAX} bytes"
-    )]
-    UnprotectedHeader,
-    #[error("a signature of {0} bytes, not {SIGNATURE_BYTES}")]
-    SignatureLength(usize),
-    #[error("the signed core is no map that begins with its version")]
-    NotACore,
-    #[error("version {0} of the signed core is not known here")]
-    UnknownVersion(u64),
-    #[error("key {0} of the signed core is not known in version 1")]
-    UnknownKey(i64),
-    #[error("the signed core has no {0}")]
-    Missing(&'static str),
-    #[error("{field}: {why}")]
-    Field { field: &'static str, why: &'static str },
-    #[error("a sealed body cannot have a content id")]
-    SealedContentId,
-    #[error("a sealed body without recipients")]
-    SealedToNobody,
-    #[error("{0} stands outside of a sealed body")]
-    OutsideSeal(&'static str),
-    #[error("the sealed body: {0}")]
-    SealedForm(&'static str),
-    #[error("`to` names {named}, the body is sealed to {sealed}")]
-    SealedRecipients { named: usize, sealed: usize },
-    #[error("the signed core is not the encoding of what it says")]
-    NotCanonical,
-}
-
-impl CodecError {
-    /// A short name for logs and test vectors.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge(_) => "too_large",
-            Self::Cbor(fault) => fault.code(),
-            Self::NotSign1 => "not_sign1",
-            Self::Algorithm(_) => "algorithm",
-            Self::ProtectedHeader => "protected_header",
-            Self::UnprotectedHeader => "unprotected_header",
-            Self::SignatureLength(_) => "signature_length",
-            Self::NotACore => "not_a_core",
-            Self::UnknownVersion(_) => "unknown_version",
-            Self::UnknownKey(_) => "unknown_key",
-            Self::Missing(_) => "missing",
-            Self::Field { .. } => "field",
-            Self::SealedContentId => "sealed_content_id",
-            Self::SealedToNobody => "sealed_to_nobody",
-            Self::OutsideSeal(_) => "outside_seal",
-            Self::SealedForm(_) => "sealed_form",
-            Self::SealedRecipients { .. } => "sealed_recipients",
-            Self::NotCanonical => "not_canonical",
-        }
-    }
-}
 
 impl UnverifiedEnvelope {
     /// Reads a tagged COSE_Sign1 with a signed core as its payload.
@@ -132,6 +61,7 @@ impl UnverifiedEnvelope {
 ///
 /// # Errors
 /// [`CodecError`].
+#[cfg(any(feature = "node", feature = "sim"))]
 pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
     core_fields::names_others(EnvelopeParts::read(bytes)?.payload)
 }

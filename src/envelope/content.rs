@@ -17,13 +17,18 @@ const NOT_CONTENT: [&str; 2] = ["raw", "time.observation"];
 
 /// Says why the content of an envelope is refused. The publisher's fault, and final.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum ContentError {
+    /// The payload is not one line of JSON, or is out of bounds.
     #[error("body: {0}")]
     Body(#[source] BodyError),
+    /// The meta information is not one line of JSON, or is out of bounds.
     #[error("ext: {0}")]
     Ext(#[source] BodyError),
+    /// The id says that it is computed from the content, and differs from the computed one.
     #[error("the id is {found}, the content's is {expected}")]
     IdMismatch { expected: Uuid, found: Uuid },
+    /// A number of the content has no exact form, so that no id can be computed from it.
     #[error("a content id over {0}")]
     Number(#[from] InexactNumber),
 }
@@ -61,6 +66,7 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
 /// Returns whether two plain bodies with one content id, which passed [`check_content`], have the same canonical
 /// payload. Only 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md
 /// §9).
+#[cfg(any(feature = "node", feature = "sim"))]
 pub fn is_same_content(one: &Body, other: &Body) -> bool {
     let canonical = |body: &Body| match body {
         Body::Plain(bytes) => canonical_object(std::str::from_utf8(bytes).ok()?, &NOT_CONTENT).ok(),
@@ -74,6 +80,7 @@ pub fn is_same_content(one: &Body, other: &Body) -> bool {
 pub struct BodyIdSecret(Zeroizing<[u8; 32]>);
 
 impl BodyIdSecret {
+    /// Returns the secret with these bytes.
     pub fn new(secret: [u8; 32]) -> Self {
         Self(Zeroizing::new(secret))
     }

@@ -42,6 +42,7 @@ pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
 }
 
 /// Returns whether there is a parent or a link. The keys stand in ascending order.
+#[cfg(any(feature = "node", feature = "sim"))]
 pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
     let mut reader = CborReader::new(payload);
     for _ in 0..reader.map().map_err(|_| CodecError::NotACore)? {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use super::{CodecError, core_fields};
+use super::CodecError;
 use crate::cbor::{self, CborReader};
 use crate::limits::EXTENSIONS_BYTES_MAX;
 
@@ -28,7 +28,7 @@ impl Extensions {
     pub fn new<'a>(entries: impl IntoIterator<Item = (u8, &'a [u8])>) -> Result<Self, CodecError> {
         let (mut pairs, mut bytes) = (0, Vec::new());
         for (key, value) in entries {
-            core_fields::put_key(&mut bytes, key.into());
+            cbor::put_unsigned(&mut bytes, key.into());
             bytes.extend_from_slice(value);
             pairs += 1;
         }
@@ -59,7 +59,7 @@ impl Extensions {
 
     pub(super) fn check(&self) -> Result<(), CodecError> {
         if self.bytes.len() > EXTENSIONS_BYTES_MAX {
-            return Err(core_fields::wrong("extensions", "too large"));
+            return Err(CodecError::Field { field: "extensions", why: "too large" });
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod canonical;
 pub mod codec;
+mod codec_error;
 pub mod content;
 mod core_fields;
 mod extensions;
@@ -25,7 +26,7 @@ use crate::link::Link;
 use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
-pub use codec::CodecError;
+pub use codec_error::CodecError;
 pub use content::{ContentError, check_content};
 pub use extensions::{EXTENSION_KEYS, Extensions};
 pub use seal::{OpenError, SealError, SealKey, SealOpener};
@@ -47,14 +48,34 @@ pub enum IdScheme {
     Body = 2,
 }
 
+impl IdScheme {
+    /// Returns its word in `ids`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Content => "content",
+            Self::Body => "body",
+        }
+    }
+
+    /// Returns the scheme of a word of `ids`.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Random, Self::Content, Self::Body].into_iter().find(|scheme| scheme.as_str() == text)
+    }
+}
+
+/// The two types of IntelMQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventType {
+    /// One event.
     Event = 0,
+    /// A report, from which a bot makes events.
     Report = 1,
 }
 
 impl EventType {
+    /// Returns the type as texts name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -66,22 +87,33 @@ impl EventType {
 /// The signed fields (mirrors PROTOCOL.md §2.3, field by field).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
+    /// Version of the core, [`ENVELOPE_VERSION`] if this node made it.
     pub version: u8,
+    /// The name of the event, everywhere and for good.
     pub id: EventId,
+    /// How the UUID of the id was made.
     pub ids: IdScheme,
+    /// When the publisher signed it.
     pub created: Timestamp,
     /// After it neither shared nor handed off.
     pub expires: Option<Timestamp>,
+    /// Event or report.
     pub event_type: EventType,
+    /// The format of the payload.
     pub format: EventFormat,
+    /// Who may read it.
     pub tlp: Tlp,
     /// If empty, everyone that policy allows. It narrows, never widens.
     pub to: Vec<PublisherName>,
+    /// At most so many nodes pass it on.
     pub max_hops: u8,
+    /// The event that it was made from.
     pub parent: Option<EventId>,
+    /// Its relations to other events.
     pub links: Vec<Link>,
     /// The non-standardised meta information of IEP04: the text of one JSON object, exactly as given.
     pub ext: Option<Bytes>,
+    /// The payload, plain or sealed.
     pub body: Body,
     /// Fields that a later version signs besides.
     pub extensions: Extensions,
@@ -97,10 +129,12 @@ pub enum Body {
 }
 
 impl Body {
+    /// Returns whether only recipients can read it.
     pub fn is_sealed(&self) -> bool {
         matches!(self, Self::Sealed(_))
     }
 
+    /// Returns the bytes as they were signed.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Plain(bytes) | Self::Sealed(bytes) => bytes,
@@ -151,10 +185,12 @@ impl Envelope {
         &self.bytes
     }
 
+    /// Returns the signed fields.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
+    /// Returns the name of the event.
     pub fn id(&self) -> &EventId {
         &self.core.id
     }
@@ -164,10 +200,12 @@ impl Envelope {
         &self.core.id.publisher
     }
 
+    /// Returns the digest of the name.
     pub fn key(&self) -> EventKey {
         self.key
     }
 
+    /// Returns the digest of the signed bytes.
     pub fn digest(&self) -> CoreDigest {
         self.digest
     }
@@ -183,6 +221,7 @@ impl Envelope {
 pub struct UnverifiedEnvelope(pub(in crate::envelope) Arc<Envelope>);
 
 impl UnverifiedEnvelope {
+    /// Returns the fields, of which nothing is proved.
     pub fn envelope(&self) -> &Envelope {
         &self.0
     }
@@ -202,6 +241,7 @@ pub struct VerifiedEnvelope {
 }
 
 impl VerifiedEnvelope {
+    /// Returns the fields.
     pub fn envelope(&self) -> &Arc<Envelope> {
         &self.envelope
     }

@@ -57,6 +57,7 @@ impl SealKey {
         if probe.was_contributory() { Ok(Self(bytes)) } else { Err(SealKeyError::Weak) }
     }
 
+    /// Returns the public key of a secret one.
     pub fn of(secret: &StaticSecret) -> Self {
         Self(PublicKey::from(secret).to_bytes())
     }
@@ -72,6 +73,7 @@ impl SealKey {
         Self::new(bytes.try_into().map_err(|_| fault())?)
     }
 
+    /// Returns the 32 bytes of the key.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -96,13 +98,18 @@ impl fmt::Debug for SealKey {
 
 /// Says why a core cannot be sealed. The caller's fault, except for the bound on the size.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum SealError {
+    /// The body is sealed already.
     #[error("the body is sealed already")]
     Twice,
+    /// The number of keys is not the number of recipients, or both are 0.
     #[error("{named} recipients and {keys} sealing keys")]
     Keys { named: usize, keys: usize },
+    /// A key has a low order: everybody could read what is sealed to it.
     #[error("a sealing key is weak")]
     WeakKey,
+    /// The sealed envelope would exceed its bound.
     #[error("{0} bytes are too many to be sealed")]
     TooLarge(usize),
 }
@@ -158,19 +165,27 @@ pub fn seal(
 /// Says why a sealed body was not opened here. This node is never at fault, except for [`OpenError::OtherKey`] if its
 /// own key changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum OpenError {
+    /// The body is plain.
     #[error("the body is not sealed")]
     NotSealed,
+    /// `to` does not name this node.
     #[error("not sealed to this node")]
     NotRecipient,
+    /// It was sealed to a key of this node that is gone.
     #[error("sealed to key {0}, which is not in keys/")]
     OtherKey(KeyId),
+    /// The publisher wrapped the content key for another one.
     #[error("the content key cannot be unwrapped: it was not sealed to this node's key")]
     Key,
+    /// The publisher, or somebody on the way, changed the envelope around the seal.
     #[error("what is sealed does not belong to this envelope, or was changed")]
     Content,
+    /// The publisher sealed something else than content.
     #[error("what is sealed is not in the form of PROTOCOL.md §2.6: {0}")]
     Inside(String),
+    /// The publisher sealed JSON that no node takes.
     #[error("the sealed {part}: {}", fault.without_content())]
     Json { part: &'static str, fault: BodyError },
 }

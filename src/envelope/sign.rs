@@ -18,10 +18,14 @@ use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 /// The context that every signature over an envelope is bound to (external_aad).
 pub const ENVELOPE_CONTEXT: &[u8] = b"intelmesh/envelope/v1";
 
+/// Why an envelope does not count as signed by a key. Not the fault of its publisher: anybody can make such bytes.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum SignatureError {
+    /// Bytes or signature were changed.
     #[error("the signature is not one of this key over these bytes")]
     Invalid,
+    /// The envelope names another key.
     #[error("signed with key {found}, not {expected}")]
     OtherKey { expected: KeyId, found: KeyId },
 }
@@ -73,6 +77,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
+    /// Returns a signer with this key.
     pub fn new(key: SigningKey) -> Self {
         Self {
             in_use: RwLock::new(SignerInUse::new(key)),
@@ -88,6 +93,7 @@ impl Signer {
         Self { successor: true, ..self }
     }
 
+    /// Returns the public half of the key.
     pub fn verifying_key(&self) -> VerifyingKey {
         self.in_use().key.verifying_key()
     }

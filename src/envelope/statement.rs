@@ -9,7 +9,8 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, CodecError, EnvelopeParts, UNPROTECTED_EMPTY};
+use super::CodecError;
+use super::codec::{self, EnvelopeParts, UNPROTECTED_EMPTY};
 use super::sign::{SignatureError, to_be_signed};
 use crate::cbor::{self, CborError, CborReader};
 use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};
@@ -36,6 +37,7 @@ pub enum KeyUse {
 }
 
 impl KeyUse {
+    /// Returns the use as texts name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sign => "sign",
@@ -64,6 +66,7 @@ impl KeyUse {
 /// A key that a statement names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedKey {
+    /// Its purpose.
     pub usage: KeyUse,
     /// The public key.
     pub key: [u8; 32],
@@ -88,6 +91,7 @@ impl StatedKey {
 /// The content of a statement by a publisher's identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
+    /// The node whose keys these are.
     pub publisher: PublisherName,
     /// Rises with each statement, and with time.
     pub serial: u64,
@@ -179,6 +183,7 @@ impl SignedStatement {
         self.signer
     }
 
+    /// Returns the signed statement.
     pub fn statement(&self) -> &Statement {
         &self.statement
     }
@@ -292,11 +297,11 @@ mod tests {
     use super::*;
 
     fn identity() -> SigningKey {
-        SigningKey::from_bytes(&[7; 32])
+        crate::fixture::key(7)
     }
 
     fn statement(serial: u64, revoked: bool) -> Statement {
-        let sign = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
+        let sign = crate::fixture::key(8).verifying_key().to_bytes();
         let key = |usage, key, not_after| StatedKey {
             usage,
             key,
@@ -322,7 +327,7 @@ mod tests {
         let read = SignedStatement::verify(signed.bytes(), &identity().verifying_key()).unwrap();
         assert_eq!(read, signed);
         assert_eq!(claimed_publisher(signed.bytes()).unwrap().as_str(), "cert-at");
-        let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
+        let other = crate::fixture::key(8).verifying_key();
         let fault = SignedStatement::verify(signed.bytes(), &other).unwrap_err();
         assert!(matches!(fault, StatementError::Signature(SignatureError::OtherKey { .. })));
         for at in 0..signed.bytes().len() {

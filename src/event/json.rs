@@ -1,6 +1,9 @@
 //! A strict scanner of JSON text (RFC 8259) in one pass. It finds what two readers could read differently (duplicate
-//! keys, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits that they are. The
-//! meaning of members is not known here.
+//! keys, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits that they are.
+//! `checked` reads inside a text that was scanned. The meaning of members is not known here.
+
+mod checked;
+mod escape;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,6 +11,10 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::limits::JSON_KEY_BYTES_MAX;
+
+pub use checked::{JsonToken, JsonTokens, elements, members};
+use escape::hex;
+pub use escape::{EscapedPlaces, unescape, unquoted};
 
 /// Why a text is not acceptable JSON, with the offset in bytes at which that showed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -50,6 +57,8 @@ pub struct JsonMember<'a> {
 /// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct JsonScan<'a> {
+    /// The text: all places count in it.
+    pub text: &'a str,
     /// The members of the text's top-level object, in order; empty for another value.
     pub members: Vec<JsonMember<'a>>,
     pub kind: JsonKind,
@@ -75,7 +84,17 @@ pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     if scanner.at != text.len() {
         return Err(JsonError::Syntax(scanner.at));
     }
-    Ok(JsonScan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+    Ok(JsonScan { text, members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+}
+
+impl<'a> JsonScan<'a> {
+    /// Returns the scan of one member's value alone. Nothing is checked again.
+    #[must_use]
+    pub fn inside(&self, member: &JsonMember<'_>) -> Self {
+        let text = &self.text[member.value_at.clone()];
+        let (members, depth) = checked::members_and_depth(text);
+        Self { text, members, kind: member.kind, value_at: 0..text.len(), depth }
+    }
 }
 
 struct JsonScanner<'a> {
@@ -301,49 +320,6 @@ fn repeated<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     sorted.sort_unstable();
     let pair = sorted.windows(2).find(|pair| pair[0] == pair[1])?;
     Some(pair[0].chars().take(80).collect())
-}
-
-fn hex(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |value, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(value << 4 | u16::try_from(digit).ok()?)
-    })
-}
-
-/// Returns the text of the inside of a JSON string. `inside` has been scanned: its escapes are whole.
-pub fn unescape(inside: &str) -> String {
-    let mut out = String::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let bytes = rest.as_bytes();
-        let (plain, len) = match bytes.get(at + 1) {
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
-            Some(b'n') => ('\n', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b't') => ('\t', 2),
-            Some(b'u') => unescape_unit(bytes, at),
-            Some(other) => (char::from(*other), 2),
-            None => (char::REPLACEMENT_CHARACTER, 1),
-        };
-        out.push(plain);
-        rest = rest.get(at + len..).unwrap_or("");
-    }
-    out.push_str(rest);
-    out
-}
-
-fn unescape_unit(bytes: &[u8], at: usize) -> (char, usize) {
-    let unit = |from: usize| bytes.get(from..from + 4).and_then(hex).map(u32::from);
-    let high = unit(at + 2).unwrap_or(0xfffd);
-    if (0xd800..0xdc00).contains(&high)
-        && let Some(low) = unit(at + 8)
-    {
-        let code = 0x1_0000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff);
-        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
-    }
-    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
 #[cfg(test)]

@@ -36,16 +36,57 @@ pub(super) const META: [&str; 15] = [
     "sealed",
 ];
 
+/// Returns the flat events of a body in another format than IntelMQ's; `None` if it cannot be decoded.
+pub type BodyDecoder = fn(&str, &[u8]) -> Option<Vec<Vec<u8>>>;
+
+static DECODER: OnceLock<BodyDecoder> = OnceLock::new();
+
+/// Sets the decoder of carried bodies, once for the whole process. Until then `event` is the body as it is signed.
+/// The decoders know the filters' callers, so this module cannot name them.
+pub fn decode_bodies_with(decoder: BodyDecoder) {
+    // The first one stays.
+    let _ = DECODER.set(decoder);
+}
+
 /// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
 pub struct FilterFacts<'a> {
     meta: MetaFacts<'a>,
     event: OnceLock<Option<JsonMembers<'a>>>,
+    /// The events of a carried message; `None` if the body is read as it is.
+    carried: OnceLock<Option<Vec<Vec<u8>>>>,
+    for_reader: bool,
 }
 
 impl<'a> FilterFacts<'a> {
     /// Takes `path` as it came: it ends with the source, and is empty if the event was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
-        Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
+        Self {
+            meta: MetaFacts { core, path },
+            event: OnceLock::new(),
+            carried: OnceLock::new(),
+            for_reader: false,
+        }
+    }
+
+    /// Asks for a reader of this node, who gets a message of several events for the sake of one.
+    #[must_use]
+    pub fn for_reader(self) -> Self {
+        Self { for_reader: true, ..self }
+    }
+
+    pub(super) fn is_for_reader(&self) -> bool {
+        self.for_reader
+    }
+
+    /// Returns the decoded events of a carried message, none if it cannot be decoded; `None` for other bodies.
+    pub(super) fn carried(&self) -> Option<&[Vec<u8>]> {
+        let core = self.meta.core;
+        let Body::Plain(payload) = &core.body else { return None };
+        let decoded = self.carried.get_or_init(|| {
+            let decoder = DECODER.get().filter(|_| is_decoded(core.format.as_str()))?;
+            Some(decoder(core.format.as_str(), payload).unwrap_or_default())
+        });
+        decoded.as_deref()
     }
 
     fn event(&self) -> Option<&JsonMembers<'a>> {
@@ -67,13 +108,15 @@ impl<'a> FilterFacts<'a> {
 /// One run of a filter over the facts, and its cost so far.
 pub(super) struct FilterRun<'f, 'a> {
     facts: &'f FilterFacts<'a>,
+    /// One event of a carried message, instead of the body.
+    event: Option<&'f JsonMembers<'f>>,
     /// Steps that are left; 0 once they were not enough.
     left: AtomicU64,
 }
 
 impl<'f, 'a> FilterRun<'f, 'a> {
-    pub fn new(facts: &'f FilterFacts<'a>) -> Self {
-        Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
+    pub fn new(facts: &'f FilterFacts<'a>, event: Option<&'f JsonMembers<'f>>) -> Self {
+        Self { facts, event, left: AtomicU64::new(FILTER_STEPS_MAX) }
     }
 
     /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
@@ -93,12 +136,20 @@ impl<'f, 'a> FilterRun<'f, 'a> {
     }
 }
 
+/// Bodies of other formats are of their own shape, which a filter does not see.
+fn is_decoded(format: &str) -> bool {
+    matches!(format, "idea" | "n6" | "misp")
+}
+
 static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyLock::new(|| true.into());
 
 impl VariableResolver for FilterRun<'_, '_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         match name {
-            "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
+            "event" => match self.event {
+                Some(event) => Some(CowVal::Borrowed(event as &dyn Val)),
+                None => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
+            },
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
             // `lower` puts such a name before each round of a loop, and expensive functions ask for one.
             _ => {

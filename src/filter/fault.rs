@@ -7,6 +7,7 @@ use cel::ExecutionError;
 use thiserror::Error;
 
 use super::ListFault;
+use super::value::TOO_LARGE;
 use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 
 /// Why a filter is refused, and the place in its text. The operator, or the client that sent it, must fix it.
@@ -15,17 +16,21 @@ use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER
 pub struct FilterFault {
     /// From 1, as the column, which counts characters.
     pub line: usize,
+    /// In characters, from 1.
     pub column: usize,
+    /// The fault itself.
     pub kind: FilterFaultKind,
 }
 
 impl FilterFault {
+    /// Returns the fix, if there is an obvious one.
     pub fn hint(&self) -> Option<String> {
         self.kind.hint()
     }
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum FilterFaultKind {
     #[error("{0}")]
     Syntax(String),
@@ -37,6 +42,7 @@ pub enum FilterFaultKind {
     TooLarge,
     #[error("more than {FILTER_LOOPS_MAX} of all, exists, exists_one and filter inside each other")]
     TooManyLoops,
+    /// The result is neither true nor false.
     #[error("the filter is {0}, not true or false")]
     NotBoolean(&'static str),
     #[error("unknown name \"{name}\"")]
@@ -125,7 +131,9 @@ impl FilterFaultKind {
 
 /// Why a filter could not answer for one event: it counts as no.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum FilterFailure {
+    /// The event lacks a field that the filter did not ask for first.
     #[error("no key \"{0}\"")]
     NoKey(String),
     /// The filter made its name out of the event.
@@ -134,16 +142,21 @@ pub enum FilterFailure {
     /// Its question about `event` cannot be answered.
     #[error("the body is sealed: a filter sees only meta of it")]
     Sealed,
+    /// The payload is not JSON.
     #[error("the payload cannot be read")]
     Unreadable,
     #[error("the answer is of kind {0}, not true or false")]
     NotBoolean(String),
+    /// Values of these kinds cannot be compared or computed with.
     #[error("{function} cannot be applied to {kinds}")]
     Kinds { function: String, kinds: String },
+    /// A function refuses its argument.
     #[error("{function}: {why}")]
     Function { function: String, why: String },
+    /// The bound on the work for one event was reached.
     #[error("it would take too long on this event")]
     TooDear,
+    /// Another fault at this event.
     #[error("{0}")]
     Other(&'static str),
 }
@@ -197,9 +210,6 @@ impl FilterFailure {
         }
     }
 }
-
-/// The function that fails if no double holds a number; the message is its key.
-pub(super) const TOO_LARGE: &str = "@too_large";
 
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()

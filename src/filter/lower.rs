@@ -68,6 +68,7 @@ pub(super) struct Lowered {
     pub prepared: Vec<(String, PreparedCall)>,
     pub lists: BTreeMap<String, Arc<FilterList>>,
     pub reads_meta: bool,
+    pub reads_event: bool,
     /// Keys that it names itself, as failures show them.
     pub keys: BTreeSet<String>,
     pub names: NamesUsed,
@@ -83,6 +84,7 @@ pub(super) struct Lowering<'a> {
     prepared: Vec<(String, PreparedCall)>,
     used: BTreeMap<String, Arc<FilterList>>,
     reads_meta: bool,
+    reads_event: bool,
     keys: BTreeSet<String>,
     names: NamesUsed,
 }
@@ -100,6 +102,7 @@ impl<'a> Lowering<'a> {
             prepared: Vec::new(),
             used: BTreeMap::new(),
             reads_meta: false,
+            reads_event: false,
             keys: BTreeSet::new(),
             names: NamesUsed::default(),
         }
@@ -110,8 +113,8 @@ impl<'a> Lowering<'a> {
             return Err(self.fault(expression.id, FilterFaultKind::NotBoolean(what)));
         }
         let (expression, steps) = self.lower(expression, 0)?;
-        let Self { prepared, used: lists, reads_meta, keys, names, .. } = self;
-        Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys, names })
+        let Self { prepared, used: lists, reads_meta, reads_event, keys, names, .. } = self;
+        Ok(Lowered { expression, steps, prepared, lists, reads_meta, reads_event, keys, names })
     }
 
     fn fault(&self, id: u64, kind: FilterFaultKind) -> FilterFault {
@@ -155,6 +158,7 @@ impl<'a> Lowering<'a> {
 
     fn ident(&mut self, id: u64, name: &str) -> Lower<Expr> {
         self.reads_meta |= name == "meta";
+        self.reads_event |= name == "event";
         if name == "event" || name == "meta" || self.bound.iter().any(|bound| bound == name) {
             return Ok(Expr::Ident(name.to_owned()));
         }

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use facts::FilterFacts;
+pub use facts::{FilterFacts, decode_bodies_with};
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
 pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
@@ -31,11 +31,22 @@ pub use names::NamesUsed;
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
 use facts::FilterRun;
 use lower::{Lowered, Lowering};
+use value::JsonMembers;
 
 /// CEL's own functions and macros, without optional values.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
 /// A compiled filter. Two are equal if they have the same text and lists.
+///
+/// ```
+/// use intelmesh::{Filter, NoLists};
+///
+/// let filter = Filter::compile(r#"event["source.geolocation.cc"] in ["AT", "EE"]"#, &NoLists)?;
+/// assert!(!filter.reads_meta());
+/// let fault = Filter::compile("event[", &NoLists).unwrap_err();
+/// assert_eq!(fault.line, 1);
+/// # Ok::<(), intelmesh::FilterFault>(())
+/// ```
 pub struct Filter {
     source: String,
     digest: [u8; 32],
@@ -43,6 +54,8 @@ pub struct Filter {
     steps: u64,
     functions: Context<'static, 'static>,
     reads_meta: bool,
+    /// Carried messages are decoded only for filters that look at their content.
+    reads_event: bool,
     /// Keys that its text names: a failure may name only these.
     keys: BTreeSet<String>,
     names: NamesUsed,
@@ -85,14 +98,25 @@ impl Filter {
                 .join()
                 .unwrap_or_else(|_| Err(fault(FilterFaultKind::Syntax("not understood".to_owned()))))
         })?;
-        let Lowered { expression, steps, prepared, lists, reads_meta, keys, names } = lowered;
+        let Lowered { expression, steps, prepared, lists, reads_meta, reads_event, keys, names } = lowered;
         let mut functions = Context::with_env(Arc::clone(&ENV));
         functions::register_common(&mut functions);
         prepared.into_iter().for_each(|(name, prepared)| prepared.register(&name, &mut functions));
         let digest = digest(source, &lists);
-        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta, keys, names })
+        Ok(Self {
+            source: source.to_owned(),
+            digest,
+            expression,
+            steps,
+            functions,
+            reads_meta,
+            reads_event,
+            keys,
+            names,
+        })
     }
 
+    /// Returns the text of the filter.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -112,12 +136,35 @@ impl Filter {
         self.reads_meta
     }
 
-    /// Checks whether it lets this envelope through.
+    /// Checks whether it lets this envelope through. A carried message of several events goes to a peer if all of them
+    /// go through, because none may get where it was not to go; a reader gets it if any of them does.
     ///
     /// # Errors
     /// [`FilterFailure`] if it has no answer for this envelope. Callers take it for a no, and count it.
     pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
-        let run = FilterRun::new(facts);
+        let carried = if self.reads_event { facts.carried() } else { None };
+        let Some(carried) = carried else {
+            return self.admits_event(facts, None);
+        };
+        if carried.is_empty() {
+            return Err(FilterFailure::Unreadable);
+        }
+        let decides = facts.is_for_reader();
+        for event in carried {
+            let event = JsonMembers::parse(event).ok_or(FilterFailure::Unreadable)?;
+            if self.admits_event(facts, Some(&event))? == decides {
+                return Ok(decides);
+            }
+        }
+        Ok(!decides)
+    }
+
+    fn admits_event(
+        &self,
+        facts: &FilterFacts<'_>,
+        event: Option<&JsonMembers<'_>>,
+    ) -> Result<bool, FilterFailure> {
+        let run = FilterRun::new(facts, event);
         if !run.spend(self.steps) {
             return Err(FilterFailure::TooDear);
         }

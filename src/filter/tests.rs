@@ -1,12 +1,10 @@
 //! Tables of (expression, event, answer), refused filters with their places, and expressions that attack.
 
 use super::*;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core};
 use crate::identity::{HopPath, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;
-use crate::tlp::Tlp;
 
 fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
@@ -14,17 +12,8 @@ fn name(text: &str) -> PublisherName {
 
 fn core(payload: &str) -> Core {
     Core {
-        version: ENVELOPE_VERSION,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
-        ids: IdScheme::Random,
         created: Timestamp(1_700_000_000_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
         to: vec![name("cert-pl")],
-        max_hops: 16,
-        parent: None,
         links: vec![Link {
             left: None,
             relation: Relation::parse("alternate").unwrap(),
@@ -32,7 +21,7 @@ fn core(payload: &str) -> Core {
         }],
         ext: Some(bytes::Bytes::from_static(b"{\"rtir_id\":12345}")),
         body: Body::Plain(bytes::Bytes::copy_from_slice(payload.as_bytes())),
-        extensions: Default::default(),
+        ..crate::fixture::core()
     }
 }
 

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::fault::TOO_LARGE;
+/// The function that fails if no double holds a number; the message is its key.
+pub(super) const TOO_LARGE: &str = "@too_large";
 
 static LIST: Type = LIST_TYPE;
 static MAP: Type = MAP_TYPE;

@@ -107,10 +107,12 @@ impl ExplodedEvent {
 
 impl Addressed<CoreDraft> {
     /// Returns the recipients; empty if it goes to all that policy allows.
+    #[cfg(test)]
     pub fn to(&self) -> &[PublisherName] {
         &self.drafts.to
     }
 
+    #[cfg(test)]
     pub fn is_sealed(&self) -> bool {
         self.seal.is_some()
     }

@@ -3,6 +3,7 @@
 
 use super::strip::StripRule;
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::identity::{ProjectName, PublisherName};
 use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::policy::Tlp;
@@ -32,6 +33,16 @@ pub struct DoorDefaults {
     pub mask_secrets: bool,
     /// The client of the HTTP door that posts: `ext.client` names it.
     pub client: Option<PublisherName>,
+    pub messages: MessageRule,
+}
+
+/// How a door handles messages of other formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageRule {
+    /// The format of lines that name none. A door that knows it takes the id and the links of each message.
+    pub format: Option<EventFormat>,
+    /// They become IntelMQ events before they are signed.
+    pub convert: bool,
 }
 
 impl DoorDefaults {
@@ -50,18 +61,15 @@ impl DoorDefaults {
             seal: false,
             mask_secrets: false,
             client: None,
+            messages: MessageRule::default(),
         }
     }
 
     /// Returns the defaults of a door to IntelMQ: ids of the body, so that an event is recognised if a bot sends it
     /// again, the default list of fields that stay at home, and no secrets inside URLs.
-    pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
-        Self {
-            ids: IdScheme::Body,
-            strip: StripRule::intelmq_defaults(),
-            mask_secrets: true,
-            ..Self::of(publisher, project, default_tlp)
-        }
+    #[must_use]
+    pub fn at_intelmq(self) -> Self {
+        Self { ids: IdScheme::Body, strip: StripRule::intelmq_defaults(), mask_secrets: true, ..self }
     }
 }
 

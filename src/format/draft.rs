@@ -1,15 +1,15 @@
 //! A line as read, on its way to a signed core: chance, time and `keys/` are added to it. Nothing here asks whether its
 //! id was seen before.
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::label::EventLabel;
 use super::meta::EventMeta;
+use super::payload::CheckedPayload;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdScheme};
-use crate::event::{self, EventFormat};
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::time::Timestamp;
@@ -40,7 +40,7 @@ pub struct CoreDraft {
     pub(super) door_to: Vec<PublisherName>,
     /// It is to be sealed, for any recipients.
     pub(super) seal: bool,
-    pub(super) payload: String,
+    pub(super) payload: CheckedPayload,
 }
 
 impl CoreDraft {
@@ -56,7 +56,6 @@ impl CoreDraft {
         id: EventId,
         now: Timestamp,
     ) -> Result<Core, SubmitError> {
-        event::check_body(self.payload.as_bytes())?;
         if self.meta.expires.is_some_and(|expires| expires <= now) {
             return Err(SubmitError::bad_meta("meta.expires has passed already"));
         }
@@ -74,7 +73,7 @@ impl CoreDraft {
             parent: self.meta.parent,
             links: self.meta.links,
             ext: self.meta.ext,
-            body: Body::Plain(Bytes::from(self.payload)),
+            body: Body::Plain(self.payload.into_bytes()),
             extensions: Extensions::default(),
         })
     }
@@ -84,8 +83,8 @@ impl CoreDraft {
         let scheme = self.ids;
         let uuid = match scheme {
             IdScheme::Random => made.random,
-            IdScheme::Body => made.secret.uuid_of(self.payload.as_bytes()),
-            IdScheme::Content => content_uuid(&self.payload).map_err(|fault| {
+            IdScheme::Body => made.secret.uuid_of(self.payload.as_str().as_bytes()),
+            IdScheme::Content => content_uuid(self.payload.as_str()).map_err(|fault| {
                 SubmitError::new(SubmitCode::BadNumber, format!("a content id over {fault}"))
             })?,
         };

@@ -2,7 +2,6 @@
 //! in the text of the line but for the lists. `intake` links and names such events.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use super::refusal::{SubmitCode, SubmitError};
 use crate::event::json::{self, JsonKind, JsonMember};
@@ -72,8 +71,7 @@ impl<'a> ListField<'a> {
         };
         let mut values = Vec::new();
         let mut known = BTreeSet::new();
-        for element in elements(text) {
-            let value = &text[element];
+        for value in json::elements(text) {
             let is_new = match value.as_bytes().first() {
                 Some(b'[') => {
                     return Err(fault("a list of lists").hint("a field has values, or a list of values"));
@@ -93,38 +91,6 @@ impl<'a> ListField<'a> {
         }
         Ok(Self { member, values })
     }
-}
-
-/// Returns the elements of a list that has been scanned.
-fn elements(list: &str) -> Vec<Range<usize>> {
-    let mut elements = Vec::new();
-    let (mut depth, mut in_string, mut start) = (0usize, false, None);
-    let bytes = list.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if in_string => at += 1,
-            b'"' => {
-                in_string = !in_string;
-                start = start.or(Some(at));
-            }
-            _ if in_string => {}
-            b',' | b']' if depth == 1 => {
-                let begun = start.take();
-                elements.extend(begun.map(|start| start..start + list[start..at].trim_end().len()));
-                depth -= usize::from(bytes[at] == b']');
-            }
-            b'[' | b'{' => {
-                start = if depth > 0 { start.or(Some(at)) } else { None };
-                depth += 1;
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b' ' | b'\t' | b'\n' | b'\r' => {}
-            _ => start = start.or(Some(at)),
-        }
-        at += 1;
-    }
-    elements
 }
 
 fn too_many(lists: &[ListField<'_>], events: usize, most: usize) -> SubmitError {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::envelope::{Body, Core, Envelope, EventType, OpenedBody};
 use crate::event::check_body;
+use crate::format::foreign::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
 use ail::AilPlaces;
@@ -45,6 +46,8 @@ impl DeliveryForm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandOff {
     pub form: DeliveryForm,
+    /// Bodies of another format are converted to this one.
+    pub format: Option<BodyFormat>,
     /// Adds IntelMQ's `__type` at the top level.
     pub with_type: bool,
 }
@@ -61,11 +64,13 @@ pub struct Carried<'a> {
     pub withdrawn_by: Option<&'a EventId>,
     /// … or stands in its place.
     pub replaced_by: Option<&'a EventId>,
+    /// The body to hand off instead of the signed one.
+    pub converted: Option<&'a ConvertedBody>,
 }
 
 impl<'a> Carried<'a> {
     pub fn new(seq: u64, path: &'a HopPath, envelope: &'a Envelope) -> Self {
-        Self { seq, path, envelope, opened: None, withdrawn_by: None, replaced_by: None }
+        Self { seq, path, envelope, opened: None, withdrawn_by: None, replaced_by: None, converted: None }
     }
 
     pub fn core(&self) -> &'a Core {
@@ -74,11 +79,19 @@ impl<'a> Carried<'a> {
 
     /// Returns the event itself; `None` if its body is sealed and was not opened.
     pub fn payload(&self) -> Option<&'a Bytes> {
+        if let Some(converted) = self.converted {
+            return Some(&converted.payload);
+        }
         match (&self.core().body, self.opened) {
             (Body::Plain(payload), _) => Some(payload),
             (Body::Sealed(_), Some(opened)) => Some(&opened.payload),
             (Body::Sealed(_), None) => None,
         }
+    }
+
+    /// Returns the format of [`Self::payload`].
+    pub fn format(&self) -> &'a str {
+        self.converted.map_or_else(|| self.core().format.as_str(), |converted| converted.format.as_str())
     }
 
     /// Returns the parent. If the body is sealed, parent, links and ext are inside it (decisions/0012).
@@ -100,6 +113,33 @@ impl<'a> Carried<'a> {
 }
 
 impl HandOff {
+    /// Appends the lines of a stored event, each with its line break, and returns their number: 0 if its body is sealed
+    /// and cannot be opened here, and more than 1 if a message became several events.
+    ///
+    /// # Errors
+    /// [`NotConverted`] if the body has no form in the format that was asked for; nothing was appended.
+    pub fn write_lines(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<usize, NotConverted> {
+        let bodies = match self.format {
+            Some(wanted) => {
+                let labelled = self.form == DeliveryForm::Plain;
+                convert_body(carried, BodyRule { wanted, labelled, node: None })?
+            }
+            None => None,
+        };
+        let Some(bodies) = bodies else {
+            let written = self.write_line(carried, out);
+            if written {
+                out.push(b'\n');
+            }
+            return Ok(usize::from(written));
+        };
+        for body in &bodies {
+            self.write_line(&Carried { converted: Some(&body.with_part()), ..*carried }, out);
+            out.push(b'\n');
+        }
+        Ok(bodies.len())
+    }
+
     /// Appends the line of a stored event, without a line break. Returns false if its body is sealed and cannot be
     /// opened here: then there is nothing to hand off.
     pub fn write_line(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> bool {
@@ -137,9 +177,10 @@ impl HandOff {
                     format_args!(
                         "}},\"type\":\"{}\",\"format\":\"{}\"",
                         core.event_type.as_str(),
-                        core.format
+                        carried.format()
                     ),
                 );
+                put_carried(out, carried);
                 put_known(out, carried);
                 if let Some(ext) = carried.ext() {
                     out.extend_from_slice(b",\"ext\":");
@@ -170,6 +211,13 @@ pub(super) const fn type_member(event_type: EventType) -> &'static str {
     }
 }
 
+/// Writes the format of the signed body, if the line has another.
+fn put_carried(out: &mut Vec<u8>, carried: &Carried<'_>) {
+    if carried.converted.is_some() {
+        put(out, format_args!(",\"carried\":\"{}\"", carried.core().format));
+    }
+}
+
 fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to memory does not fail.
     let _ = out.write_fmt(text);
@@ -179,12 +227,13 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let core = carried.core();
     let places = AilPlaces::of(carried.ext().map(|ext| &**ext), core.event_type);
-    put(out, format_args!("{{\"format\":\"{}\",\"version\":{}", core.format, places.version));
+    put(out, format_args!("{{\"format\":\"{}\",\"version\":{}", carried.format(), places.version));
     match places.kind {
         Some(kind) => put(out, format_args!(",\"type\":{kind}")),
         None => put(out, format_args!(",\"type\":\"{}\"", core.event_type.as_str())),
     }
     put(out, format_args!(",\"meta\":{{\"uuid\":\"{}\"", core.id));
+    put_carried(out, carried);
     if let Some(parent) = carried.parent() {
         put(out, format_args!(",\"parent\":\"{parent}\""));
     }

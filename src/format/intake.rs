@@ -2,24 +2,26 @@
 //! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
 //! caller asks whether an id was seen.
 
-use std::ops::Range;
+use uuid::Uuid;
 
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
-use super::edit;
 use super::explode;
+use super::foreign::{
+    DecodedMessage, ForeignFormat, check_fragment, check_message, decode_text, foreign_format,
+};
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
+use super::payload::CheckedPayload;
 use super::posted_by::posted_by;
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::ChildEvent;
-use super::secrets::{MASK, secret_places};
 use super::siblings::ExplodedEvent;
-use super::strip::Leaving;
+use super::strip::RemovedParts;
 use crate::envelope::EventType;
 use crate::event::EventFormat;
-use crate::event::json::{self, JsonKind, JsonMember, JsonScan};
+use crate::event::json::{self, JsonError, JsonKind, JsonMember, JsonScan};
 use crate::identity::EventId;
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
@@ -46,6 +48,15 @@ pub struct Returned {
 }
 
 impl ParsedSubmission {
+    /// Returns true if the line or the door asks for a seal.
+    pub fn asks_for_seal(&self) -> bool {
+        match self {
+            Self::New(draft) => draft.seal,
+            Self::Exploded(exploded) => exploded.asks_for_seal(),
+            Self::Child(_) | Self::Returned(_) => false,
+        }
+    }
+
     /// Keys of meta that mean nothing here and were kept: the answer names them.
     pub fn unknown_keys(&self) -> &[String] {
         match self {
@@ -69,6 +80,8 @@ impl Returned {
 /// # Errors
 /// [`SubmitError`] with one of the contract's codes; nothing was kept.
 pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, SubmitError> {
+    let readable = readable_at(line, door);
+    let line = readable.as_deref().unwrap_or(line);
     if line.len() > LINE_BYTES_MAX {
         return Err(SubmitError::line_too_large());
     }
@@ -80,48 +93,59 @@ pub fn intake(line: &[u8], door: &DoorDefaults) -> Result<ParsedSubmission, Subm
     if scan.kind != JsonKind::Object {
         return Err(pasted::explain(line, SubmitError::new(SubmitCode::NotObject, "not a JSON object")));
     }
-    // It is UTF-8: the scan has seen to it.
-    let text = std::str::from_utf8(line).unwrap_or_default();
     let reader = MetaReader::new(Names { publisher: &door.publisher, project: &door.project });
     match scan.members.iter().find(|member| member.key == "payload") {
-        None if scan.depth > JSON_DEPTH_MAX => {
-            Err(json::JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }.into())
-        }
         None => {
+            check_depth(&scan)?;
             check_plain(&scan.members)?;
-            read_event(EventMeta::default(), text, &scan, door)
+            read_event(EventMeta::default(), &scan, door)
         }
         Some(payload) if payload.kind != JsonKind::Object => {
             Err(SubmitError::new(SubmitCode::NotObject, "the payload is not a JSON object"))
         }
         Some(payload) => {
-            let mut meta = reader.read(text, &scan.members)?;
+            let mut meta = reader.read(scan.text, &scan.members)?;
             if meta.event_type.is_none() {
-                meta.event_type = type_of(text, &scan.members);
+                meta.event_type = type_of(&scan);
             }
-            let text = &text[payload.value_at.clone()];
-            read_event(meta, text, &json::scan(text.as_bytes(), JSON_DEPTH_MAX)?, door)
+            let payload = scan.inside(payload);
+            check_depth(&payload)?;
+            read_event(meta, &payload, door)
         }
     }
 }
 
+/// Returns the text of a line for a strict reader, if the door's format has texts that such a reader refuses.
+fn readable_at(line: &[u8], door: &DoorDefaults) -> Option<Vec<u8>> {
+    let format = foreign_format(door.messages.format.as_ref()?.as_str())?;
+    Some(format.readable(std::str::from_utf8(line).ok()?).into_owned().into_bytes())
+}
+
+fn check_depth(scan: &JsonScan<'_>) -> Result<(), JsonError> {
+    match scan.depth > JSON_DEPTH_MAX {
+        true => Err(JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }),
+        false => Ok(()),
+    }
+}
+
 fn read_event(
-    mut meta: EventMeta,
-    text: &str,
+    meta: EventMeta,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
+    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
     if let Some(client) = &door.client {
         meta.ext = Some(posted_by(meta.ext.as_ref(), client)?);
     }
-    let leaving = Leaving::find(text, scan, &door.strip)?;
-    let of: Option<EventId> = match &leaving.uuid {
-        Some(uuid) => Some(uuid.parse().map_err(|_| {
-            // If it cannot be an id, it was never seen.
-            SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
-        })?),
-        None => None,
-    };
+    let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
+    if let Some(format) = foreign {
+        if door.messages.convert {
+            return converted(meta, decode_text(format, scan.text)?, door);
+        }
+        named_by(format, scan.text, &mut meta, door);
+    }
+    let removed = RemovedParts::find(scan, &door.strip)?;
+    let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
         return Ok(ParsedSubmission::Returned(Returned {
             id: id.clone(),
@@ -134,8 +158,8 @@ fn read_event(
         return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
     }
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
-    let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));
-    let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
+    let list = scan.members.iter().find(|member| explode::is_list(member) && removed.keeps(member));
+    let event_type = meta.event_type.or_else(|| type_of(scan)).unwrap_or(EventType::Event);
     let draft = CoreDraft {
         publisher: door.publisher.clone(),
         project: door.project.clone(),
@@ -145,7 +169,7 @@ fn read_event(
         seal: meta.seal || door.seal,
         // The strictest, until it is read.
         label: Tlp::Red.into(),
-        payload: published(text, scan, &leaving, door)?,
+        payload: CheckedPayload::of(scan, &removed, door)?,
         meta,
         format,
         event_type,
@@ -157,19 +181,91 @@ fn read_event(
         if of.is_some() {
             return Err(SubmitError::multi_value_again(&list.key));
         }
-        let whole = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: true };
+        let whole =
+            LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: true };
         // A member that stays at home has its label all the same.
         let whole =
             EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
         return exploded(draft, &whole, usize::from(most), door);
     }
-    let payload = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: false };
+    let payload =
+        LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: false };
     let label = EventLabel::of(&draft.meta, &payload, door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
+    foreign.map_or(Ok(()), |format| check_foreign(format, scan.text, door))?;
     Ok(match of {
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
+}
+
+/// Returns the id under which an event was handed off before.
+fn handed_before(uuid: Option<&str>) -> Result<Option<EventId>, SubmitError> {
+    let Some(uuid) = uuid else { return Ok(None) };
+    // If it cannot be an id, it was never seen.
+    let unseen = |_| SubmitError::not_seen(&uuid.chars().take(120).collect::<String>());
+    uuid.parse().map(Some).map_err(unseen)
+}
+
+/// Takes the id and the links of a message into the meta of its envelope, if the door knows its format.
+fn named_by(format: &dyn ForeignFormat, text: &str, meta: &mut EventMeta, door: &DoorDefaults) {
+    let Some(Ok(decoded)) = door.messages.format.as_ref().map(|_| decode_text(format, text)) else { return };
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
+    let links = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
+    meta.links.extend(links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+}
+
+/// Checks a body of another format that is carried. A door that knows the format refuses fragments too.
+fn check_foreign(format: &dyn ForeignFormat, text: &str, door: &DoorDefaults) -> Result<(), SubmitError> {
+    match door.messages.format {
+        Some(_) => check_message(format, text),
+        None => check_fragment(format, text),
+    }
+}
+
+/// Returns the events of a message that the door converts. Each is read as one that came in IntelMQ's format.
+fn converted(
+    meta: EventMeta,
+    decoded: DecodedMessage,
+    door: &DoorDefaults,
+) -> Result<ParsedSubmission, SubmitError> {
+    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
+    let single = decoded.events.len() == 1;
+    let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
+    let mut drafts = Vec::with_capacity(decoded.events.len());
+    for event in decoded.events {
+        let mut meta = EventMeta { format: Some(EventFormat::intelmq()), ..meta.clone() };
+        meta.current = if single { message.clone() } else { event.uuid.map(own) };
+        meta.links
+            .extend(event.links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+        let label = event.label.into_iter().chain(decoded.label.clone()).reduce(EventLabel::stricter);
+        let text = serde_json::Value::Object(event.payload).to_string();
+        let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
+        let of_message =
+            DoorDefaults { tlp: label.as_ref().map(|label| label.tlp).max(door.tlp), ..door.clone() };
+        // The label says itself which text could not be read.
+        let draft = match read_event(meta, &scan, &of_message) {
+            Ok(ParsedSubmission::New(draft)) => draft,
+            Err(fault) if fault.code == SubmitCode::BadTlp => {
+                return Err(label.map_or(fault, |label| label.goes_to_nobody()));
+            }
+            Err(fault) => return Err(fault),
+            Ok(other) => return Ok(other),
+        };
+        drafts.push(*draft);
+    }
+    if single && let Some(draft) = drafts.pop() {
+        return Ok(ParsedSubmission::New(Box::new(draft)));
+    }
+    let Some(first) = drafts.first() else {
+        return Err(SubmitError::new(SubmitCode::Empty, "the message has no event"));
+    };
+    let strictest = drafts.iter().map(|draft| &draft.label).max_by_key(|label| label.tlp);
+    let label = strictest.unwrap_or(&first.label).clone();
+    let meta = EventMeta { current: message, ..meta };
+    let whole = CoreDraft { meta, label, ..first.clone() };
+    Ok(ParsedSubmission::Exploded(Box::new(ExplodedEvent::of_message(whole, drafts)?)))
 }
 
 /// Takes the lists of `whole` apart.
@@ -179,14 +275,14 @@ fn exploded(
     most: usize,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let scan = json::scan(whole.payload.as_bytes(), JSON_DEPTH_MAX)?;
-    let lists: Vec<&JsonMember<'_>> = scan.members.iter().filter(|member| explode::is_list(member)).collect();
-    let texts = explode::product(&whole.payload, &lists, most)?;
+    let members = json::members(whole.payload.as_str());
+    let lists: Vec<&JsonMember<'_>> = members.iter().filter(|member| explode::is_list(member)).collect();
+    let texts = explode::product(whole.payload.as_str(), &lists, most)?;
     let mut drafts = Vec::with_capacity(texts.len());
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = published(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?, door)?;
+        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.strip)?, door)?;
         let own =
             LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
@@ -203,9 +299,9 @@ fn exploded(
 }
 
 /// Returns the type that IntelMQ's `__type` gives. Its other values (`Message`) are events.
-fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
-    let member = members.iter().find(|member| member.key == "__type")?;
-    let report = string_of(text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
+fn type_of(scan: &JsonScan<'_>) -> Option<EventType> {
+    let member = scan.members.iter().find(|member| member.key == "__type")?;
+    let report = string_of(scan.text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
     Some(if report { EventType::Report } else { EventType::Event })
 }
 
@@ -213,33 +309,6 @@ fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
 fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<EventLabel, SubmitError> {
     let sealable = meta.seal || door.seal || !meta.to.is_empty() || !door.to.is_empty();
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
-}
-
-/// Returns the payload without the members that leave it, and with its secrets masked if the door says so.
-fn published(
-    text: &str,
-    scan: &JsonScan<'_>,
-    leaving: &Leaving,
-    door: &DoorDefaults,
-) -> Result<String, SubmitError> {
-    let (start, text) = (scan.value_at.start, &text[scan.value_at.clone()]);
-    let cuts = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start);
-    let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
-    if door.mask_secrets {
-        let stays = |secret: &Range<usize>| {
-            let before = edits.partition_point(|(cut, _)| cut.end <= secret.start);
-            edits.get(before).is_none_or(|(cut, _)| secret.end <= cut.start)
-        };
-        let secrets: Vec<_> = secret_places(text).into_iter().filter(stays).collect();
-        edits.extend(secrets.into_iter().map(|secret| (secret, MASK)));
-        edits.sort_unstable_by_key(|(place, _)| place.start);
-    }
-    let payload = edit::copy_edited(text.as_bytes(), &edits);
-    if payload[1..payload.len() - 1].iter().all(u8::is_ascii_whitespace) {
-        return Err(SubmitError::new(SubmitCode::Empty, "the event has no fields"));
-    }
-    // Places begin and end between characters: it is UTF-8 still.
-    String::from_utf8(payload).map_err(|_| SubmitError::new(SubmitCode::BadJson, "not UTF-8"))
 }
 
 #[cfg(test)]

@@ -152,11 +152,6 @@ fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Ve
     }
 }
 
-/// Returns true if a text begins as a label of the Traffic Light Protocol does.
-pub fn begins_with_tlp(text: &str) -> bool {
-    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
-}
-
 /// Returns the first characters of a text.
 pub fn shown(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()

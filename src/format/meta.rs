@@ -9,7 +9,6 @@ mod values;
 use bytes::Bytes;
 
 use super::edit;
-use super::label::begins_with_tlp;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
 use crate::event::EventFormat;
@@ -48,8 +47,7 @@ impl EventMeta {
     /// Calls `with` with each tag that is a label, or was to be one.
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
-        let Ok(scan) = json::scan(ext.as_bytes(), JSON_DEPTH_MAX) else { return };
-        for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
+        for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
             if let Ok(tags) = serde_json::from_str(&ext[member.value_at.clone()]) {
                 each_label(&tags, with);
             }
@@ -382,6 +380,11 @@ fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
         ))),
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// Returns true if a text begins as a label of the Traffic Light Protocol does.
+pub fn begins_with_tlp(text: &str) -> bool {
+    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, REPUBLISH_ANCESTORS_MAX};
 /// The codes of `in.sock`'s answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SubmitCode {
-    NotBuilt,
     ForeignEvent,
     BadJson,
     NotObject,
@@ -42,8 +41,8 @@ pub enum SubmitCode {
 }
 
 impl SubmitCode {
-    pub const ALL: [Self; 24] = [
-        Self::NotBuilt,
+    #[cfg(any(test, feature = "sim"))]
+    pub const ALL: [Self; 23] = [
         Self::ForeignEvent,
         Self::BadJson,
         Self::NotObject,
@@ -71,7 +70,6 @@ impl SubmitCode {
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotBuilt => "not_built",
             Self::ForeignEvent => "foreign_event",
             Self::BadJson => "bad_json",
             Self::NotObject => "not_object",

@@ -4,8 +4,7 @@
 
 use std::ops::Range;
 
-use super::strip::MetaPlaces;
-use crate::event::json;
+use crate::event::json::{self, EscapedPlaces};
 
 /// Replaces a secret. It may stand in each part of a URL.
 pub const MASK: &str = "***";
@@ -94,7 +93,7 @@ fn in_string(escaped: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) 
     } else {
         in_url(&plain, &mut |place| inside.push(place));
     }
-    let mut places = MetaPlaces::new(escaped);
+    let mut places = EscapedPlaces::new(escaped);
     for place in inside {
         let (start, end) = (places.of(place.start), places.of(place.end));
         found(start..end);

@@ -55,8 +55,20 @@ impl ExplodedEvent {
         Ok(Self { whole, drafts })
     }
 
+    /// Creates the events of one message of another format. Some formats name each of them.
+    pub(super) fn of_message(whole: CoreDraft, drafts: Vec<CoreDraft>) -> Result<Self, SubmitError> {
+        let named: Vec<_> = drafts.iter().map(|draft| draft.meta.current.clone()).collect();
+        let mut exploded = Self::new(whole, drafts)?;
+        exploded.drafts.iter_mut().zip(named).for_each(|(draft, id)| draft.meta.current = id);
+        Ok(exploded)
+    }
+
     pub(super) fn all_drafts(&mut self) -> impl Iterator<Item = &mut CoreDraft> {
         std::iter::once(&mut self.whole).chain(&mut self.drafts)
+    }
+
+    pub(super) fn asks_for_seal(&self) -> bool {
+        self.whole.seal
     }
 
     pub(super) fn unknown_keys(&self) -> &[String] {
@@ -64,6 +76,7 @@ impl ExplodedEvent {
     }
 
     /// Returns the number of events.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.drafts.len()
     }

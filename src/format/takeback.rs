@@ -92,8 +92,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-    use crate::event::EventFormat;
+    use crate::envelope::Body;
+
     use crate::filter::{Filter, NoLists};
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;
@@ -112,21 +112,11 @@ mod tests {
 
     fn core(tlp: Tlp, to: &[&str]) -> Core {
         Core {
-            version: ENVELOPE_VERSION,
             id: id("cert-at", 1),
-            ids: IdScheme::Random,
             created: Timestamp(1),
-            expires: None,
-            event_type: EventType::Event,
-            format: EventFormat::intelmq(),
             tlp,
             to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
-            max_hops: 16,
-            parent: None,
-            links: Vec::new(),
-            ext: None,
-            extensions: Default::default(),
-            body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
+            ..crate::fixture::core()
         }
     }
 

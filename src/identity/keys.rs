@@ -52,6 +52,7 @@ impl KeyId {
         Some(Self { start, len: bytes.len() as u8 })
     }
 
+    /// Returns the bytes of the id.
     pub fn as_bytes(&self) -> &[u8] {
         &self.start[..usize::from(self.len)]
     }

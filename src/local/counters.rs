@@ -4,8 +4,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::identity::EventId;
+use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
-use crate::status::{ConsumerState, DoorDown, SubmitState};
+use crate::status::{ConsumerState, DoorDown, DoorStatus, DoorWay, SubmitState};
 use crate::time::{Now, Timestamp};
 
 /// Failures at a door.
@@ -39,24 +40,80 @@ impl DoorTrouble {
     }
 }
 
-/// The counters of one `[[submit]]`.
+/// The counters of one door. `S` is what status shows of its kind.
 #[derive(Debug)]
-pub(crate) struct SubmitCounters {
+pub(crate) struct DoorCounters<S> {
     name: String,
     now: fn() -> Now,
-    inner: Mutex<(SubmitState, DoorTrouble)>,
+    inner: Mutex<(S, DoorTrouble)>,
+    /// Why the receiver's list of fields cannot be used as it is now.
+    form_fault: Mutex<Option<String>>,
 }
 
-impl SubmitCounters {
-    pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
+/// The counters of one `[[submit]]`.
+pub(crate) type SubmitCounters = DoorCounters<SubmitState>;
+
+/// The counters of one `[[consumer]]`.
+pub(crate) type ConsumerCounters = DoorCounters<ConsumerState>;
+
+impl From<SubmitState> for DoorWay {
+    fn from(state: SubmitState) -> Self {
+        Self::Submit(state)
+    }
+}
+
+impl From<ConsumerState> for DoorWay {
+    fn from(state: ConsumerState) -> Self {
+        Self::Consumer(state)
+    }
+}
+
+impl<S: Clone> DoorCounters<S> {
+    pub fn new(name: &str, state: S, now: fn() -> Now) -> Self {
         let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
-        Self { name: name.to_owned(), now, inner }
+        Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (SubmitState, DoorTrouble)> {
+    fn inner(&self) -> MutexGuard<'_, (S, DoorTrouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes a failure that no event caused; the same is logged once.
+    pub fn failed(&self, what: String) {
+        let mut inner = self.inner();
+        if inner.1.last_error.as_ref() != Some(&what) {
+            tracing::warn!(door = self.name, "{what}");
+            inner.1.last_error = Some(what);
+        }
+    }
+
+    /// Notes that the other end cannot be reached, or does nothing that it is asked; the same is logged once.
+    pub fn unreachable(&self, what: String) {
+        self.failed(what.clone());
+        self.inner().1.unreachable(what, (self.now)().wall);
+    }
+
+    /// Returns the state that status shows. `aside` has what the door set aside.
+    pub fn status(&self, aside: &DeadLetter) -> DoorStatus
+    where
+        S: Into<DoorWay>,
+    {
+        let (state, trouble) = self.inner().clone();
+        DoorStatus {
+            name: self.name.clone(),
+            way: state.into(),
+            aside: aside.status(),
+            down: trouble.down(),
+            last_error: trouble.last_error,
+        }
+    }
+}
+
+impl SubmitCounters {
     /// Notes that the door was opened anew, perhaps at another place: its counts stay.
     pub fn moved(&self, new: SubmitState) {
         let (state, trouble) = &mut *self.inner();
@@ -65,6 +122,11 @@ impl SubmitCounters {
             *trouble = DoorTrouble::default();
         }
         trouble.opening = Some((self.now)().wall);
+    }
+
+    /// Notes that the trouble is over.
+    pub fn well(&self) {
+        self.inner().1 = DoorTrouble::default();
     }
 
     pub fn came(&self) {
@@ -92,52 +154,9 @@ impl SubmitCounters {
         inner.0.rejects += 1;
         inner.1.last_error = Some(format!("{code}: {error}"));
     }
-
-    /// Notes a failure that no event caused; the same is logged once.
-    pub fn failed(&self, what: String) {
-        let mut inner = self.inner();
-        if inner.1.last_error.as_ref() != Some(&what) {
-            tracing::warn!(door = self.name, "{what}");
-            inner.1.last_error = Some(what);
-        }
-    }
-
-    /// Notes that the other end cannot be reached, or does nothing that it is asked; the same is logged once.
-    pub fn unreachable(&self, what: String) {
-        self.failed(what.clone());
-        self.inner().1.unreachable(what, (self.now)().wall);
-    }
-
-    /// Notes that the trouble is over.
-    pub fn well(&self) {
-        self.inner().1 = DoorTrouble::default();
-    }
-
-    pub fn state(&self) -> (SubmitState, DoorTrouble) {
-        self.inner().clone()
-    }
-}
-
-/// The counters of one `[[consumer]]`.
-#[derive(Debug)]
-pub(crate) struct ConsumerCounters {
-    name: String,
-    now: fn() -> Now,
-    inner: Mutex<(ConsumerState, DoorTrouble)>,
-    /// Why the receiver's list of fields cannot be used as it is now.
-    form_fault: Mutex<Option<String>>,
 }
 
 impl ConsumerCounters {
-    pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
-        Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, (ConsumerState, DoorTrouble)> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that the door was opened anew, perhaps to another place: its counts stay.
     pub fn moved(&self, new: ConsumerState) {
         let (state, trouble) = &mut *self.inner();
@@ -153,7 +172,7 @@ impl ConsumerCounters {
     pub fn connected(&self, connected: bool, now: Timestamp) {
         let mut inner = self.inner();
         if inner.0.connected != connected {
-            tracing::debug!(consumer = self.name, connected, "receiver");
+            tracing::debug!(door = self.name, connected, "receiver");
             inner.0.connected = connected;
             inner.0.since = Some(now);
         }
@@ -161,16 +180,9 @@ impl ConsumerCounters {
 
     /// Notes that the receiver does what it is asked: a connection alone does not show that.
     pub fn well(&self) {
-        let mut inner = self.inner();
-        if std::mem::take(&mut inner.1).last_error.is_some() {
-            tracing::info!(consumer = self.name, "the receiver takes events again");
+        if std::mem::take(&mut self.inner().1).last_error.is_some() {
+            tracing::info!(door = self.name, "the receiver takes events again");
         }
-    }
-
-    /// Notes that the receiver cannot be reached, or does nothing that it is asked; the same is logged once.
-    pub fn unreachable(&self, what: String) {
-        self.failed(what.clone());
-        self.inner().1.unreachable(what, (self.now)().wall);
     }
 
     /// Notes why nothing is handed over although the receiver is there; `None` if it goes on.
@@ -181,8 +193,8 @@ impl ConsumerCounters {
         }
         if state.held != why {
             match &why {
-                Some(why) => tracing::warn!(consumer = self.name, "held: {why}"),
-                None => tracing::info!(consumer = self.name, "no longer held"),
+                Some(why) => tracing::warn!(door = self.name, "held: {why}"),
+                None => tracing::info!(door = self.name, "no longer held"),
             }
             state.held = why;
         }
@@ -211,23 +223,19 @@ impl ConsumerCounters {
         state.adapted += adapted;
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     pub fn handed_so_far(&self) -> u64 {
         self.inner().0.handed
     }
 
     pub fn set_aside(&self, record: &AsideRecord) {
         let AsideRecord { code, error, .. } = record;
-        tracing::warn!(consumer = self.name, outcome = "set aside", reason = code, "{error}");
+        tracing::warn!(door = self.name, outcome = "set aside", reason = code, "{error}");
         self.inner().0.set_aside += 1;
     }
 
     /// Notes that this entry expired: nobody may get it any more.
     pub fn expired(&self, id: &EventId) {
-        tracing::info!(consumer = self.name, outcome = "expired", %id);
+        tracing::info!(door = self.name, outcome = "expired", %id);
         self.expired_made(1);
     }
 
@@ -240,19 +248,6 @@ impl ConsumerCounters {
     pub fn expired_made(&self, count: u64) {
         self.inner().0.expired += count;
     }
-
-    /// Notes that the receiver cannot be reached, or does not answer as it should; the same is logged once.
-    pub fn failed(&self, what: String) {
-        let mut inner = self.inner();
-        if inner.1.last_error.as_ref() != Some(&what) {
-            tracing::warn!(consumer = self.name, "{what}");
-            inner.1.last_error = Some(what);
-        }
-    }
-
-    pub fn state(&self) -> (ConsumerState, DoorTrouble) {
-        self.inner().clone()
-    }
 }
 
 #[cfg(test)]
@@ -264,7 +259,7 @@ mod tests {
     fn a_door_is_down_until_its_first_answer() {
         let now = || Now { wall: Timestamp(7), tick: Tick(0) };
         let counters = ConsumerCounters::new("soc", ConsumerState::default(), now);
-        let since = |counters: &ConsumerCounters| counters.state().1.down().map(|down| down.since);
+        let since = |counters: &ConsumerCounters| counters.inner().1.down().map(|down| down.since);
         assert_eq!(since(&counters), Some(Timestamp(7)));
         counters.well();
         assert_eq!(since(&counters), None);

@@ -6,7 +6,6 @@ mod prepare;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
@@ -15,21 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::ConsumerCounters;
-use super::redis::RedisQueue;
 use super::{DoorContext, LocalError};
 use crate::control::AsideTried;
+use crate::door::DoorSettings;
 use crate::format::DoorDefaults;
-use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::retry::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
 use crate::local::deliver::marker::HandedMark;
-use crate::local::deliver::tcp::TcpOut;
 use crate::local::submit::door::SubmitDoor;
-use crate::local::submit::tcp::{Listening, TcpIn};
-use crate::protocol::io::ConsumerRequest;
-use crate::record::ConsumerName;
-use crate::status::{self, DoorWay};
+use crate::local::submit::tcp::Listening;
+use crate::status::DoorStatus;
 use crate::wire::Mark;
 
 use prepare::{DoorPlan, Planned, ReadyConsumer, ReadySubmit, plan};
@@ -37,51 +32,6 @@ use start::{start_consumer, start_submit};
 
 /// Entries of one consumer that wait to be handed over again.
 const AGAIN_MAX: usize = 16;
-
-/// One `[[submit]]` that is not the socket's.
-#[derive(Clone, Debug)]
-pub struct SubmitSetup {
-    pub name: ConsumerName,
-    /// Defaults that it adds to each line.
-    pub door: DoorDefaults,
-    pub from: SubmitWay,
-}
-
-#[derive(Clone, Debug)]
-pub enum SubmitWay {
-    Tcp(TcpIn),
-    Redis(RedisQueue),
-}
-
-/// One `[[consumer]]`.
-#[derive(Clone, Debug)]
-pub struct ConsumerSetup {
-    /// Its name is that of the door.
-    pub request: ConsumerRequest,
-    pub hand_off: IntelmqHandOff,
-    /// The receiver's field list; `None`: that of `hand_off`.
-    pub harmonization: Option<PathBuf>,
-    pub to: ConsumerWay,
-}
-
-#[derive(Clone, Debug)]
-pub enum ConsumerWay {
-    Tcp(TcpOut),
-    /// Waits while the queue is longer than `queue_max`.
-    Redis {
-        queue: RedisQueue,
-        queue_max: u64,
-    },
-}
-
-/// All doors, and the directories in which they keep their files.
-#[derive(Clone, Debug, Default)]
-pub struct DoorSetups {
-    pub submits: Vec<SubmitSetup>,
-    pub consumers: Vec<ConsumerSetup>,
-    /// Holds `aside/` and `handed/`.
-    pub state: PathBuf,
-}
 
 /// Asks whether an entry of this journal has this seq and this check.
 pub type MarkQuestion = Arc<dyn Fn(Mark) -> BoxFuture<'static, bool> + Send + Sync>;
@@ -150,8 +100,9 @@ pub struct DoorSet {
 
 impl DoorSet {
     /// Opens all of them, as part of `shared`. Reads files.
-    pub(super) fn open(setups: DoorSetups, shared: &DoorContext) -> Result<Self, LocalError> {
-        let planned = plan(setups, &BTreeSet::new(), &BTreeMap::new());
+    pub(super) fn open(settings: &DoorSettings, shared: &DoorContext) -> Result<Self, LocalError> {
+        let plain = &shared.behind.plain;
+        let planned = plan((settings, plain), &BTreeSet::new(), &BTreeMap::new(), shared);
         let mut set = Self::default();
         for (_, plan) in planned.submits {
             let DoorPlan::Open(ready) = plan? else { continue };
@@ -165,18 +116,21 @@ impl DoorSet {
         Ok(set)
     }
 
-    /// Opens the doors of `setups`: those in `same` stay as they are, the others open anew once their predecessors have
+    /// Opens the doors of `settings`: those in `same` stay as they are, the others open anew once their predecessors have
     /// ended: two of them must not read one queue, or hand over one event. They keep their counts and files. If a door
     /// cannot be opened, the old one goes on, and is named. Doors that are not there any more end.
     pub(super) async fn reopen(
         &self,
-        setups: DoorSetups,
+        (settings, plain): (DoorSettings, DoorDefaults),
         mut same: BTreeSet<String>,
         shared: &Arc<DoorContext>,
     ) -> Self {
         same.retain(|name| self.is_open(name) && !self.failed.contains_key(name));
         let asides = self.asides();
-        let planning = tokio::task::spawn_blocking(move || plan(setups, &same, &asides));
+        let planning = tokio::task::spawn_blocking({
+            let shared = Arc::clone(shared);
+            move || plan((&settings, &plain), &same, &asides, &shared)
+        });
         let Ok(Planned { submits, consumers }) = planning.await else { return self.clone() };
         let (mut set, mut opening) = (Self::default(), ToOpen::default());
         for (name, plan) in submits {
@@ -195,7 +149,7 @@ impl DoorSet {
         }
         let listening = self.end_all_but(&set).await;
         for (ready, held) in opening.submits {
-            let port = ready.listens_on().map(|at| {
+            let port = ready.from.listens_on().map(|at| {
                 let held = listening.iter().find(|listening| listening.is_at(at)).cloned();
                 held.unwrap_or_else(|| Arc::new(Listening::later(at)))
             });
@@ -257,14 +211,9 @@ impl DoorSet {
     }
 
     /// Returns the state that status shows, in the order of the file.
-    pub fn status(&self) -> Vec<status::DoorStatus> {
-        let submits = self.submits.iter().map(|held| held.door.status());
-        let consumers = self.consumers.iter().map(|door| {
-            let (state, trouble) = door.counters.state();
-            let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
-            let (down, last_error) = (trouble.down(), trouble.last_error);
-            status::DoorStatus { name, way, aside: door.aside.status(), down, last_error }
-        });
+    pub fn status(&self) -> Vec<DoorStatus> {
+        let submits = self.submits.iter().map(|held| held.door.counters.status(&held.door.aside));
+        let consumers = self.consumers.iter().map(|door| door.counters.status(&door.aside));
         submits.chain(consumers).collect()
     }
 

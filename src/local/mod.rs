@@ -14,6 +14,7 @@ mod dead_letter;
 mod deliver;
 mod door_set;
 mod framing;
+mod pause;
 mod redis;
 mod socket;
 mod submit;
@@ -31,13 +32,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::door::{DoorLine, DoorSettings};
 use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
 use crate::filter::FilterLists;
 use crate::format::DoorDefaults;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
-use crate::protocol::io::{ConsumerId, Input, Output};
+use crate::protocol::io::{ConsumerId, DoorOutput, Input};
 use crate::time::{Now, Timestamp};
 
 use deliver::expiry::SteadyTime;
@@ -48,15 +50,11 @@ use submit::submission::{EventSubmitter, PendingSubmission};
 pub use client_door::{ClientAnswer, ClientDoor, ClientSubmitter};
 pub use control::ControlHandler;
 pub use dead_letter::record::{AsideRecord, read_aside};
-pub use dead_letter::retry::{AgainError, EntryQuestion};
+pub use dead_letter::retry::EntryQuestion;
 pub use deliver::opening::EnvelopeOpening;
-pub use deliver::tcp::TcpOut;
-pub use door_set::{
-    ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
-};
-pub use redis::{AddressFault, RedisAddress, RedisQueue};
+pub use door_set::{DoorSet, JournalQuestions};
+pub use redis::{AddressFault, RedisAddress};
 pub use socket::{connect, group_id};
-pub use submit::tcp::TcpIn;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
@@ -71,8 +69,8 @@ pub enum LocalError {
     Listen { door: String, listen: std::net::SocketAddr, error: std::io::Error },
     #[error(transparent)]
     Harmonization(#[from] crate::format::intelmq::HarmonizationError),
-    #[error("{place}: door {door}: url: {fault}")]
-    Redis { place: String, door: String, fault: AddressFault },
+    #[error("intelmesh.toml:{line}: door {door}: url: {fault}")]
+    Redis { line: DoorLine, door: String, fault: AddressFault },
 }
 
 impl LocalError {
@@ -113,15 +111,17 @@ pub struct DoorServices {
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
     pub body_id_secret: BodyIdSecret,
-    /// Defaults that `in.sock` adds to each line.
-    pub door: DoorDefaults,
+    /// The effects of a door that adds nothing of its own.
+    pub plain: DoorDefaults,
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
     pub journal: Arc<JournalQuestions>,
     /// Opens bodies that are sealed for this node.
     pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
-    pub doors: DoorSetups,
+    pub doors: DoorSettings,
+    /// Holds `aside/` and `handed/`.
+    pub state: PathBuf,
     /// Lists that the filters of consumers may name.
     pub lists: MakeLists,
 }
@@ -161,7 +161,7 @@ impl LocalDoors {
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
-        let setups = std::mem::take(&mut behind.doors);
+        let settings = std::mem::take(&mut behind.doors);
         let shared = Arc::new(DoorContext {
             pending: Arc::default(),
             consumers: Arc::default(),
@@ -170,13 +170,13 @@ impl LocalDoors {
             steady: Arc::default(),
             behind,
         });
-        let submitter =
-            EventSubmitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
+        let defaults = settings.at_socket(shared.behind.plain.clone());
+        let submitter = EventSubmitter::new(&shared.behind, defaults, shared.pending.clone());
         let submitting =
             Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: shared.stopping.clone() };
         let doors = Self {
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
-            set: Arc::new(ArcSwap::from_pointee(DoorSet::open(setups, &shared)?)),
+            set: Arc::new(ArcSwap::from_pointee(DoorSet::open(&settings, &shared)?)),
             reloading: None,
             submitting: Arc::new(submitting),
             shared,
@@ -196,16 +196,20 @@ impl LocalDoors {
         Ok(doors)
     }
 
-    /// Applies a changed `intelmesh.toml`: doors that are not in `same` end, and are opened as `setups` says, also
-    /// those of `same` that could not be opened the last time. `in.sock` adds `socket` from the next line on. When all
+    /// Applies a changed `intelmesh.toml`: doors that are not in `same` end, and are opened as `settings` says, also
+    /// those of `same` that could not be opened the last time. `in.sock` has its new effects from the next line on. When all
     /// of that is done, returns which could not be opened, and why; those go on as they were.
     pub fn reload(
         &mut self,
-        socket: DoorDefaults,
-        setups: DoorSetups,
+        plain: DoorDefaults,
+        settings: DoorSettings,
         same: BTreeSet<String>,
     ) -> impl Future<Output = BTreeMap<String, String>> + Send + use<> {
-        let submitter = EventSubmitter::new(&self.shared.behind, socket, self.shared.pending.clone());
+        let submitter = EventSubmitter::new(
+            &self.shared.behind,
+            settings.at_socket(plain.clone()),
+            self.shared.pending.clone(),
+        );
         self.submitting.submitter.store(Arc::new(submitter));
         let (set, shared) = (self.set.clone(), self.shared.clone());
         let (done, reloading) = oneshot::channel();
@@ -215,7 +219,7 @@ impl LocalDoors {
                 // An error as well says that it has ended.
                 let _ = before.await;
             }
-            let reopened = set.load_full().reopen(setups, same, &shared).await;
+            let reopened = set.load_full().reopen((settings, plain), same, &shared).await;
             let failed = reopened.failed().clone();
             set.store(Arc::new(reopened));
             drop(done);
@@ -268,27 +272,24 @@ impl LocalDoors {
         self.set.load_full()
     }
 
-    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits.
-    /// Outputs for others are given back.
-    pub fn handle(&self, output: Output) -> Option<Output> {
+    /// Obeys an output of the core; never waits.
+    pub fn handle(&self, output: DoorOutput) {
         match output {
-            Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
-            Output::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
-            Output::ConsumerBegan { consumer, generation } => {
+            DoorOutput::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
+            DoorOutput::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
+            DoorOutput::ConsumerBegan { consumer, generation } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Began { generation });
             }
-            Output::HandOff { consumer, entries } => {
+            DoorOutput::HandOff { consumer, entries } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Entries(entries));
             }
-            Output::FromIgnored { consumer, position } => {
+            DoorOutput::FromIgnored { consumer, position } => {
                 self.shared.consumers.tell(consumer, ToConsumer::FromIgnored { position });
             }
-            Output::ConsumerClosed { consumer, why } => {
+            DoorOutput::ConsumerClosed { consumer, why } => {
                 self.shared.consumers.tell(consumer, ToConsumer::Closed(why));
             }
-            other => return Some(other),
         }
-        None
     }
 
     /// Passes on the core's time for events that expire; `None` while its clock is not to be trusted.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::*;
 use crate::envelope::Envelope;
 use crate::identity::{Check, EventId, HopPath, ProjectName, PublisherName};
-use crate::protocol::io::{ConsumerClosed, Submitted};
+use crate::protocol::io::{ConsumerClosed, DoorInput, DoorOutput, Submitted};
 use crate::record::Entry;
 use crate::time::Timestamp;
 
@@ -103,7 +103,7 @@ impl Node {
     /// Hands `seqs` to the consumer that opened first, each an event that says its seq.
     fn hand_off(&self, seqs: &[u64]) {
         let entries = seqs.iter().map(|seq| Arc::new(entry(*seq))).collect();
-        self.doors.handle(Output::HandOff { consumer: ConsumerId(0), entries });
+        self.doors.handle(DoorOutput::HandOff { consumer: ConsumerId(0), entries });
     }
 }
 
@@ -112,7 +112,7 @@ fn name(text: &str) -> PublisherName {
 }
 
 fn signer() -> Signer {
-    Signer::new(ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
+    Signer::new(crate::fixture::key(1))
 }
 
 fn door() -> DoorDefaults {
@@ -131,13 +131,14 @@ fn behind(inputs: mpsc::Sender<Input>) -> DoorServices {
         trust: Arc::new(ArcSwap::from_pointee(trust)),
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),
-        door: door(),
+        plain: door(),
         control: Arc::new(|request, _account| Box::pin(async move { vec![format!("<{request}>")] })),
         journal: Arc::new(JournalQuestions {
             log_id: crate::identity::LogId([1; 16]),
             holds: Arc::new(|_| Box::pin(async { true })),
         }),
-        doors: DoorSetups::default(),
+        doors: DoorSettings::default(),
+        state: "/nonexistent".into(),
         lists: Arc::new(|| Box::new(crate::filter::NoLists)),
     }
 }
@@ -181,45 +182,48 @@ fn entry_of(seq: u64, line: &str) -> Entry {
 async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<LocalDoors>) {
     while let Some(input) = inputs.recv().await {
         for output in answer(input, &mut core.lock().unwrap()) {
-            assert!(doors.handle(output).is_none());
+            doors.handle(output);
         }
     }
 }
 
-fn answer(input: Input, core: &mut Core) -> Vec<Output> {
+fn answer(input: Input, core: &mut Core) -> Vec<DoorOutput> {
     match input {
-        Input::Submit { ticket, envelope } => {
+        Input::Door(DoorInput::Submit { ticket, envelope }) => {
             core.submitted.push(envelope.envelope().clone());
             let outcome = core.outcome.clone().unwrap_or(Submitted::Accepted);
             if core.holding {
                 core.held.push((ticket, outcome));
                 return Vec::new();
             }
-            vec![Output::Submitted { ticket, outcome }]
+            vec![DoorOutput::Submitted { ticket, outcome }]
         }
-        Input::SubmitReturned { ticket, id } => {
+        Input::Door(DoorInput::SubmitReturned { ticket, id }) => {
             core.returned.push(id);
-            vec![Output::Submitted { ticket, outcome: core.outcome.clone().unwrap_or(Submitted::Duplicate) }]
+            vec![DoorOutput::Submitted {
+                ticket,
+                outcome: core.outcome.clone().unwrap_or(Submitted::Duplicate),
+            }]
         }
-        Input::ConsumerOpened { consumer, request } => {
+        Input::Door(DoorInput::ConsumerOpened { consumer, request }) => {
             core.told.push(format!("opened {:?}", request.name.map(|name| name.to_string())));
-            let began = Output::ConsumerBegan { consumer, generation: 0 };
-            core.turn_away.map_or(vec![began], |why| vec![Output::ConsumerClosed { consumer, why }])
+            let began = DoorOutput::ConsumerBegan { consumer, generation: 0 };
+            core.turn_away.map_or(vec![began], |why| vec![DoorOutput::ConsumerClosed { consumer, why }])
         }
-        Input::ConsumerReady { .. } => {
+        Input::Door(DoorInput::ConsumerReady { .. }) => {
             core.told.push("ready".into());
             Vec::new()
         }
-        Input::ConsumerAcked { seq, .. } => {
+        Input::Door(DoorInput::ConsumerAcked { seq, .. }) => {
             core.told.push(format!("acked {seq}"));
             Vec::new()
         }
-        Input::ConsumerFinished { consumer } => {
+        Input::Door(DoorInput::ConsumerFinished { consumer }) => {
             core.told.push("finished".into());
             let why = core.farewell.unwrap_or(ConsumerClosed::Synced);
-            vec![Output::ConsumerClosed { consumer, why }]
+            vec![DoorOutput::ConsumerClosed { consumer, why }]
         }
-        Input::ConsumerGone { .. } => {
+        Input::Door(DoorInput::ConsumerGone { .. }) => {
             core.told.push("gone".into());
             Vec::new()
         }

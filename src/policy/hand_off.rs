@@ -1,7 +1,7 @@
 //! May this go to a local consumer? The core asks before it hands an event off, and `event show` asks to explain. What a
 //! consumer had before is known to the core alone.
 
-use super::{Core, Filter, FilterFailure, HopPath, NodeNames, PublisherName, Timestamp, admitted};
+use super::{Core, Filter, FilterFailure, HopPath, NodeNames, PublisherName, Timestamp, admitted_to_reader};
 
 /// The request of a consumer.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ pub fn hand_off(
     if core.expires.is_some_and(|expires| now.is_some_and(|now| expires <= now)) {
         return Err(NotHandedOff::Expired);
     }
-    match admitted(to.filter, core, path) {
+    match admitted_to_reader(to.filter, core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotHandedOff::Filter),
         Err(failure) => Err(NotHandedOff::FilterFailed(failure)),

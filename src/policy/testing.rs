@@ -25,6 +25,6 @@ pub fn peer(names: &[&str]) -> Peer {
 
 /// Returns the trust list of the node with these names.
 pub fn trusting(own: &[&str], peers: &[&[&str]]) -> TrustList {
-    let own_key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+    let own_key = crate::fixture::key(1).verifying_key();
     TrustList::new(node_names(own), own_key, peers.iter().map(|names| peer(names)))
 }

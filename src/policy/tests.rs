@@ -2,28 +2,18 @@
 
 use super::testing::{name, node_names, peer};
 use super::*;
-use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::EventFormat;
+use crate::envelope::Body;
 use crate::identity::{EventId, ProjectName};
 
 fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
     let project = ProjectName::parse("intelmq").unwrap();
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId { publisher: name(publisher), project, uuid: uuid::Uuid::from_u128(1) },
-        ids: IdScheme::Random,
         created: Timestamp(1),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
         tlp,
         to: to.iter().map(|to| name(to)).collect(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: if sealed { Body::Sealed("x".into()) } else { Body::Plain("{}".into()) },
+        ..crate::fixture::core()
     }
 }
 

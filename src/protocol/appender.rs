@@ -6,8 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
-use crate::protocol::io::{ConsumerId, Output, StreamId, Ticket};
-use crate::protocol::rules::{ProtocolRule, Rules};
+use crate::protocol::io::{ConsumerId, StoreOutput, StreamId, Ticket};
 use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
 use crate::wire::Mark;
@@ -131,10 +130,9 @@ impl Appender {
     pub fn flush(
         &mut self,
         ledger: &Ledger,
-        rules: Rules,
         now: Tick,
         ticket: impl FnOnce() -> Ticket,
-    ) -> Option<Output> {
+    ) -> Option<StoreOutput> {
         let due = self.urgent || self.lazy_since.is_some_and(|since| now >= since.plus_ms(ACK_DELAY_MS / 2));
         if !due || !self.has_something() || self.outstanding.len() >= APPENDS_OUTSTANDING_MAX {
             return None;
@@ -152,15 +150,14 @@ impl Appender {
         }
         let mut batch = std::mem::take(&mut self.gathering);
         let mut records = std::mem::take(&mut self.queued);
-        let at = if rules.on(ProtocolRule::CarrierFirst) { records.len() } else { 0 };
-        records.splice(at..at, moved.iter().cloned().map(NewRecord::Note));
+        records.extend(moved.iter().cloned().map(NewRecord::Note));
         batch.notes.extend(moved);
         let ticket = ticket();
         batch.ticket = Some(ticket);
         self.outstanding.push_back(batch);
         self.urgent = false;
         self.lazy_since = None;
-        Some(Output::Append { ticket, records })
+        Some(StoreOutput::Append { ticket, records })
     }
 
     /// When `flush` should be asked again, if nothing else happens.
@@ -222,7 +219,7 @@ mod tests {
         }
         assert!((16..=18).contains(&sent), "{sent} of a MB each");
         let now = Tick::default();
-        let output = appender.flush(&ledger, Rules::default(), now, || Ticket(1));
+        let output = appender.flush(&ledger, now, || Ticket(1));
         assert!(output.is_some() && !appender.has_room(), "they are still to be written");
         assert!(appender.answered(Ticket(1)).is_some() && appender.has_room());
         appender.push_note(Note::Steady(START), &mut ledger, now);

@@ -16,6 +16,10 @@ impl TokenBucket {
         Self { rate, milli_tokens: i64::from(rate.per_second) * 1_000, filled: now }
     }
 
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     fn fill(&mut self, now: Tick) {
         let burst = i64::from(self.rate.per_second) * 1_000;
         let elapsed_ms = i64::try_from(now.since_ms(self.filled)).unwrap_or(i64::MAX);
@@ -52,10 +56,6 @@ impl TokenBucket {
         self.fill(now);
         let lacking = u64::try_from(1_000 - self.milli_tokens).unwrap_or(0);
         lacking.div_ceil(u64::from(self.rate.per_second).max(1))
-    }
-
-    pub fn rate(&self) -> Rate {
-        self.rate
     }
 }
 

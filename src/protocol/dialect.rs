@@ -15,6 +15,7 @@ pub struct Dialect {
 impl Dialect {
     pub const SUCCESSOR: Self = Self { successor: true };
 
+    /// Returns whether it stands for version 2.
     pub const fn is_successor(self) -> bool {
         self.successor
     }
@@ -27,10 +28,12 @@ impl Dialect {
 
 #[cfg(not(feature = "sim"))]
 impl Dialect {
+    /// Returns false: the program speaks its own version.
     pub const fn is_successor(self) -> bool {
         false
     }
 
+    /// Returns the frame as this version says it.
     pub fn spoken(self, frame: WireFrame) -> WireFrame {
         frame
     }

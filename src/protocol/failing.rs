@@ -2,6 +2,7 @@
 //! before.
 
 use crate::filter::FilterFailure;
+use crate::status::FilterFailing;
 use crate::time::Timestamp;
 
 /// Since the node started, or the filter changed.
@@ -12,6 +13,13 @@ pub struct FilterFailures {
 }
 
 impl FilterFailures {
+    /// As status shows it; `None` if it never failed.
+    pub fn shown(&self) -> Option<FilterFailing> {
+        let (last, why) = self.last.as_ref()?;
+        let (what, hint) = (why.to_string(), why.hint().to_owned());
+        Some(FilterFailing { count: self.count, last: *last, what, hint })
+    }
+
     pub fn note(&mut self, failure: FilterFailure, now: Timestamp) {
         self.count += 1;
         self.last = Some((now, failure));

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use crate::envelope::IdScheme;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
-use crate::policy::{self, NotHandedOff};
-use crate::protocol::context::CoreContext;
+use crate::policy::{self, ConsumerTerms, NotHandedOff};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
+    CommandRefused, ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause,
+    Read, StartPosition, StoreQuestion,
 };
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::rules::without;
+use crate::protocol::state::{CoreState, Traffic};
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 
@@ -82,18 +84,20 @@ struct Start {
 }
 
 impl ConsumerHandoffs {
-    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
+    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, core: &mut CoreState) {
         if let Some(name) = &request.name {
             if self.in_use(name) {
-                self.waiting.push((id, request, ground.tick().plus_ms(NAME_WAIT_MS)));
+                self.waiting.push((id, request, core.context.tick().plus_ms(NAME_WAIT_MS)));
                 return;
             }
-            if !ground.ledger.consumers.contains_key(name) && ground.ledger.consumers.len() >= CONSUMERS_MAX {
-                ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::TooMany });
+            if !core.disk.ledger.consumers.contains_key(name)
+                && core.disk.ledger.consumers.len() >= CONSUMERS_MAX
+            {
+                core.traffic.emit(DoorOutput::ConsumerClosed { consumer: id, why: ConsumerClosed::TooMany });
                 return;
             }
         }
-        self.start(id, request, ground);
+        self.start(id, request, core);
     }
 
     /// Opens a connection to a receiver that proved to hold nothing beyond `holds`, even if its position is higher.
@@ -102,43 +106,43 @@ impl ConsumerHandoffs {
         id: ConsumerId,
         request: ConsumerRequest,
         holds: u64,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
         self.holds.insert(id, holds);
-        self.on_opened(id, request, ground);
+        self.on_opened(id, request, core);
     }
 
     fn in_use(&self, name: &ConsumerName) -> bool {
         self.open.values().any(|handoff| handoff.request.name.as_ref() == Some(name))
     }
 
-    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
-        let known = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name)).cloned();
+    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, core: &mut CoreState) {
+        let known = request.name.as_ref().and_then(|name| core.disk.ledger.consumers.get(name)).cloned();
         // Only this connection goes back. The position stays: after a crash the receiver says again what it holds.
         let holds = self.holds.remove(&id).unwrap_or(u64::MAX);
         let had = known.as_ref().map_or(0, |position| position.seq);
         let default = if request.name.is_some() { StartPosition::Earliest } else { StartPosition::Now };
         let (after, not_before) = match (&known, request.from.unwrap_or(default)) {
             (Some(position), _) => (position.seq.min(holds), None),
-            (None, StartPosition::Earliest) => (ground.ends.floor.seq, None),
-            (None, StartPosition::Now) => (ground.ends.last.seq, None),
-            (None, StartPosition::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
-            (None, StartPosition::Time(time)) => (ground.ends.floor.seq, Some(time)),
+            (None, StartPosition::Earliest) => (core.disk.ends.floor.seq, None),
+            (None, StartPosition::Now) => (core.disk.ends.last.seq, None),
+            (None, StartPosition::Seq(seq)) => (seq.saturating_sub(1).max(core.disk.ends.floor.seq), None),
+            (None, StartPosition::Time(time)) => (core.disk.ends.floor.seq, Some(time)),
         };
         if let Some(position) = &known
             && request.from.is_some()
         {
-            ground.emit(Output::FromIgnored { consumer: id, position: position.seq });
+            core.traffic.emit(DoorOutput::FromIgnored { consumer: id, position: position.seq });
         }
         if let Some(name) = &request.name
             && known.is_none_or(|position| position.own != request.own)
         {
-            ground.note(Note::Position { consumer: name.clone(), seq: after, own: request.own });
+            core.note(Note::Position { consumer: name.clone(), seq: after, own: request.own });
         }
-        let position = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name));
+        let position = request.name.as_ref().and_then(|name| core.disk.ledger.consumers.get(name));
         let generation = position.map_or(0, |position| position.generation);
         if request.name.is_some() {
-            ground.emit(Output::ConsumerBegan { consumer: id, generation });
+            core.traffic.emit(DoorOutput::ConsumerBegan { consumer: id, generation });
         }
         let handoff = ConsumerHandoff {
             request,
@@ -160,39 +164,38 @@ impl ConsumerHandoffs {
         self.open.insert(id, handoff);
     }
 
-    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut CoreContext) {
+    pub fn on_ready(&mut self, id: ConsumerId, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.ready = true;
         if !handoff.request.acks {
             handoff.acked = handoff.handed;
-            handoff.moved(ground);
+            handoff.moved(core);
         }
     }
 
-    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut CoreContext) {
+    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
-        let seq = if ground.on(ProtocolRule::AckClamped) {
-            seq.min(handoff.handed)
-        } else {
+        without!(core.context, AckClamped => {
             handoff.scanned = handoff.scanned.max(seq);
-            seq
-        };
+            handoff.handed = handoff.handed.max(seq);
+        });
+        let seq = seq.min(handoff.handed);
         if seq > handoff.acked {
             handoff.acked = seq;
-            handoff.moved(ground);
+            handoff.moved(core);
         }
     }
 
-    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut CoreContext) {
+    pub fn on_finished(&mut self, id: ConsumerId, disk: &mut CoreDisk, traffic: &mut Traffic) {
         if let Some(handoff) = self.open.get_mut(&id) {
             handoff.finishing = true;
-            ground.appender.close_consumer(id);
+            disk.appender.close_consumer(id);
         } else {
-            ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::Synced });
+            traffic.emit(DoorOutput::ConsumerClosed { consumer: id, why: ConsumerClosed::Synced });
         }
     }
 
-    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut CoreContext) {
+    pub fn on_gone(&mut self, id: ConsumerId, core: &mut CoreState) {
         if let Some(ConsumerHandoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
             self.open.remove(&id)
             && failing.count > 0
@@ -201,27 +204,28 @@ impl ConsumerHandoffs {
         }
         self.waiting.retain(|(waiting, ..)| *waiting != id);
         self.holds.remove(&id);
-        self.admit_waiting(ground);
+        self.admit_waiting(core);
     }
 
-    fn admit_waiting(&mut self, ground: &mut CoreContext) {
+    fn admit_waiting(&mut self, core: &mut CoreState) {
         let mut at = 0;
         while let Some((_, request, _)) = self.waiting.get(at) {
             if request.name.as_ref().is_some_and(|name| self.in_use(name)) {
                 at += 1;
             } else {
                 let (id, request, _) = self.waiting.remove(at);
-                self.start(id, request, ground);
+                self.start(id, request, core);
             }
         }
     }
 
-    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut CoreContext) {
+    pub fn on_entries(&mut self, id: ConsumerId, read: Read, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
-        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(ProtocolRule::LossCounted) {
+        if read.lost > 0 && read.after.seq > handoff.scanned {
             handoff.lost.push((read.after.seq, read.lost));
         }
+        without!(core.context, LossCounted => handoff.lost.clear());
         handoff.scanned = handoff.scanned.max(read.after.seq);
         let mut entries = Vec::with_capacity(read.entries.len());
         for entry in read.entries {
@@ -229,38 +233,42 @@ impl ConsumerHandoffs {
                 continue;
             }
             handoff.scanned = entry.seq;
-            if handoff.takes(&entry, &mut self.tally, ground) {
+            if handoff.takes(&entry, &mut self.tally, &core.context, &core.disk) {
                 handoff.handed = entry.seq;
                 entries.push(entry);
             }
         }
         let again = entries.iter().filter(|entry| entry.seq <= handoff.start.had).count() as u64;
         if let Some(name) = handoff.request.name.clone().filter(|_| again > 0) {
-            ground.tell(Event::ConsumerAgain { consumer: name, count: again });
+            core.traffic.tell(Event::ConsumerAgain { consumer: name, count: again });
         }
         if entries.is_empty() {
-            handoff.moved(ground);
+            handoff.moved(core);
         } else {
             self.tally.handed += entries.len() as u64;
             handoff.ready = false;
-            ground.emit(Output::HandOff { consumer: id, entries });
+            core.traffic.emit(DoorOutput::HandOff { consumer: id, entries });
         }
     }
 
     /// Reads on for consumers that are ready, and turns away those that waited too long for a name.
-    pub fn pump(&mut self, ground: &mut CoreContext) {
+    pub fn pump(&mut self, context: &CoreContext, disk: &CoreDisk, traffic: &mut Traffic) {
         for (id, handoff) in &mut self.open {
-            let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
+            let more = handoff.scanned < disk.ends.last.seq && handoff.is_placed(disk);
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
                 handoff.reading = true;
                 let reader = JournalReader::Consumer(*id);
-                ground.emit(Output::Read { reader, after_seq: handoff.scanned, bytes_max: READ_BYTES });
+                traffic.emit(StoreQuestion::Read {
+                    reader,
+                    after_seq: handoff.scanned,
+                    bytes_max: READ_BYTES,
+                });
             }
         }
-        let now = ground.tick();
+        let now = context.tick();
         self.waiting.retain(|(id, _, until)| {
             if now >= *until {
-                ground.emit(Output::ConsumerClosed { consumer: *id, why: ConsumerClosed::Busy });
+                traffic.emit(DoorOutput::ConsumerClosed { consumer: *id, why: ConsumerClosed::Busy });
             }
             now < *until
         });
@@ -271,33 +279,37 @@ impl ConsumerHandoffs {
     }
 
     /// Closes all connections. If something was not durable, it is not acknowledged: its consumer gets no answer.
-    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut CoreContext) {
+    pub fn close_all(&mut self, why: ConsumerClosed, traffic: &mut Traffic) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
         for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
-            ground.emit(Output::ConsumerClosed { consumer: id, why });
+            traffic.emit(DoorOutput::ConsumerClosed { consumer: id, why });
         }
     }
 
     /// Nothing since the last durable record was written: positions go on from there, acks count again.
-    pub fn on_not_stored(&mut self, ground: &mut CoreContext) {
+    pub fn on_not_stored(&mut self, core: &mut CoreState) {
         // The operator moved these, and that did not happen.
-        let unplaced: Vec<ConsumerId> =
-            self.open.iter().filter(|(_, handoff)| !handoff.is_placed(ground)).map(|(id, _)| *id).collect();
+        let unplaced: Vec<ConsumerId> = self
+            .open
+            .iter()
+            .filter(|(_, handoff)| !handoff.is_placed(&core.disk))
+            .map(|(id, _)| *id)
+            .collect();
         for consumer in unplaced {
             self.open.remove(&consumer);
-            ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Rewound });
+            core.traffic.emit(DoorOutput::ConsumerClosed { consumer, why: ConsumerClosed::Rewound });
         }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
             // If a consumer came since, its name is not known any more.
             if let Some(name) = &handoff.request.name
-                && !ground.ledger.consumers.contains_key(name)
+                && !core.disk.ledger.consumers.contains_key(name)
             {
                 let (seq, own) = (handoff.start.after, handoff.request.own);
-                ground.note(Note::Position { consumer: name.clone(), seq, own });
+                core.note(Note::Position { consumer: name.clone(), seq, own });
             }
-            handoff.moved(ground);
+            handoff.moved(core);
         }
     }
 
@@ -306,13 +318,13 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, ground: &mut CoreContext) -> Result<(), String> {
-        if ground.ledger.consumers.remove(name).is_none() {
-            return Err(format!("no consumer \"{name}\""));
+    pub fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), CommandRefused> {
+        if core.disk.ledger.consumers.remove(name).is_none() {
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
-        self.close_named(name, ConsumerClosed::Removed, ground);
+        self.close_named(name, ConsumerClosed::Removed, &mut core.traffic);
         self.failing.remove(name);
-        ground.note(Note::ConsumerGone { consumer: name.clone(), generation: ground.ledger.generation + 1 });
+        core.note(Note::ConsumerGone { consumer: name.clone(), generation: core.disk.ledger.generation + 1 });
         Ok(())
     }
 
@@ -324,19 +336,19 @@ impl ConsumerHandoffs {
         &mut self,
         name: &ConsumerName,
         to: StartPosition,
-        ground: &mut CoreContext,
-    ) -> Result<(), String> {
-        if !ground.ledger.consumers.contains_key(name) {
-            return Err(format!("no consumer \"{name}\""));
+        core: &mut CoreState,
+    ) -> Result<(), CommandRefused> {
+        if !core.disk.ledger.consumers.contains_key(name) {
+            return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
-        self.close_named(name, ConsumerClosed::Rewound, ground);
-        let (floor, last) = (ground.ends.floor.seq, ground.ends.last.seq);
+        self.close_named(name, ConsumerClosed::Rewound, &mut core.traffic);
+        let (floor, last) = (core.disk.ends.floor.seq, core.disk.ends.last.seq);
         let seq = match to {
             StartPosition::Earliest | StartPosition::Time(_) => floor,
             StartPosition::Now => last,
             StartPosition::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
-        ground.note(Note::Rewound { consumer: name.clone(), seq, generation: ground.ledger.generation + 1 });
+        core.note(Note::Rewound { consumer: name.clone(), seq, generation: core.disk.ledger.generation + 1 });
         Ok(())
     }
 
@@ -344,19 +356,24 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// Too many consumers have names.
-    pub fn place(&mut self, name: &ConsumerName, seq: u64, ground: &mut CoreContext) -> Result<(), String> {
-        let known = ground.ledger.consumers.get(name).map(|position| position.seq);
-        if known.is_none() && ground.ledger.consumers.len() >= CONSUMERS_MAX {
-            return Err(format!("too many consumers: at most {CONSUMERS_MAX} have names here"));
+    pub fn place(
+        &mut self,
+        name: &ConsumerName,
+        seq: u64,
+        core: &mut CoreState,
+    ) -> Result<(), CommandRefused> {
+        let known = core.disk.ledger.consumers.get(name).map(|position| position.seq);
+        if known.is_none() && core.disk.ledger.consumers.len() >= CONSUMERS_MAX {
+            return Err(CommandRefused::TooManyConsumers);
         }
-        let seq = seq.min(ground.ends.last.seq);
+        let seq = seq.min(core.disk.ends.last.seq);
         if known.is_none_or(|known| known < seq) {
-            ground.note(Note::Position { consumer: name.clone(), seq, own: true });
+            core.note(Note::Position { consumer: name.clone(), seq, own: true });
         }
         Ok(())
     }
 
-    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut CoreContext) {
+    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, traffic: &mut Traffic) {
         let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
         let open: Vec<ConsumerId> =
             self.open.iter().filter(|(_, handoff)| named(&handoff.request)).map(|(id, _)| *id).collect();
@@ -366,7 +383,7 @@ impl ConsumerHandoffs {
         self.waiting.retain(|(_, request, _)| !named(request));
         for consumer in open.into_iter().chain(waiting) {
             self.holds.remove(&consumer);
-            ground.emit(Output::ConsumerClosed { consumer, why });
+            traffic.emit(DoorOutput::ConsumerClosed { consumer, why });
         }
     }
 
@@ -386,26 +403,26 @@ impl ConsumerHandoffs {
 impl ConsumerHandoff {
     /// Returns whether the generation of its position is on disk. Or else a crash could bring back the one before, and
     /// the next one would be mistaken for this.
-    fn is_placed(&self, ground: &CoreContext) -> bool {
-        let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
+    fn is_placed(&self, disk: &CoreDisk) -> bool {
+        let durable = self.request.name.as_ref().and_then(|name| disk.durable.consumers.get(name));
         self.start.generation == durable.map_or(0, |position| position.generation)
     }
 
     /// Is this entry for the consumer?
-    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
-        if self.not_before.is_some_and(|time| entry.arrived < time) || self.had_before(entry, ground) {
+    fn takes(
+        &mut self,
+        entry: &Arc<Entry>,
+        tally: &mut HandoffTally,
+        context: &CoreContext,
+        disk: &CoreDisk,
+    ) -> bool {
+        if self.not_before.is_some_and(|time| entry.arrived < time) || self.had_before(entry, disk) {
             return false;
         }
-        let mut terms = self.request.terms();
-        if !ground.on(ProtocolRule::OwnByPublisher) {
-            if entry.path.is_empty() && !terms.own {
-                return false;
-            }
-            terms.own = true;
-        }
-        let (own, now) = (ground.trust.own_names(), ground.clock.trusted(ground.now));
+        let terms = terms(&self.request, entry, context);
+        let (own, now) = (context.trust.own_names(), context.clock.trusted(context.now));
         if let Err(why) = policy::hand_off(entry.envelope.core(), &entry.path, own, terms, now) {
-            self.pass_over(entry, why, tally, ground);
+            self.pass_over(entry, why, tally, context);
             return false;
         }
         let twin_handed =
@@ -420,15 +437,15 @@ impl ConsumerHandoff {
     }
 
     /// Does this entry make up for one that was lost here after the consumer had it?
-    fn had_before(&self, entry: &Entry, ground: &CoreContext) -> bool {
-        let Some(loss) = ground.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
+    fn had_before(&self, entry: &Entry, disk: &CoreDisk) -> bool {
+        let Some(loss) = disk.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
             return false;
         };
         let name = self.request.name.as_ref();
         if name.is_some_and(|name| loss.had_by.contains(name)) {
             return true;
         }
-        let acked = name.and_then(|name| ground.ledger.consumers.get(name)).map(|position| position.seq);
+        let acked = name.and_then(|name| disk.ledger.consumers.get(name)).map(|position| position.seq);
         // Entries that this connection came to before it broke, and has not acknowledged.
         let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
@@ -439,7 +456,7 @@ impl ConsumerHandoff {
         entry: &Entry,
         why: NotHandedOff,
         tally: &mut HandoffTally,
-        ground: &CoreContext,
+        context: &CoreContext,
     ) {
         match why {
             NotHandedOff::Own => return,
@@ -448,7 +465,7 @@ impl ConsumerHandoff {
             NotHandedOff::Filter => tally.filtered += 1,
             NotHandedOff::FilterFailed(failure) => {
                 tally.filter_failed += 1;
-                self.failing.note(failure, ground.now.wall);
+                self.failing.note(failure, context.now.wall);
             }
         }
         if entry.envelope.core().ids == IdScheme::Content {
@@ -466,28 +483,38 @@ impl ConsumerHandoff {
     }
 
     /// The position follows the acks, and what was not for the consumer behind them.
-    fn moved(&mut self, ground: &mut CoreContext) {
+    fn moved(&mut self, core: &mut CoreState) {
         let Some(name) = &self.request.name else { return };
         let to = if self.acked >= self.handed { self.scanned } else { self.acked };
-        let durable = ground.durable.consumers.get(name).map_or(0, |position| position.seq);
+        let durable = core.disk.durable.consumers.get(name).map_or(0, |position| position.seq);
         self.lost.retain(|(at, _)| *at > durable);
         for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
-            let Some(position) = ground.ledger.consumers.get(name).cloned() else { return };
+            let Some(position) = core.disk.ledger.consumers.get(name).cloned() else { return };
             if position.seq < at {
                 // Entries before were acknowledged.
                 let (consumer, own) = (name.clone(), position.own);
-                ground.note(Note::Position { consumer, seq: at - count, own });
-                ground.note(Note::Missing { consumer: name.clone(), to: at, count });
+                core.note(Note::Position { consumer, seq: at - count, own });
+                core.note(Note::Missing { consumer: name.clone(), to: at, count });
                 let cause = LossCause::Damage;
-                ground.tell(Event::ConsumerMissing { consumer: name.clone(), count, cause });
+                core.traffic.tell(Event::ConsumerMissing { consumer: name.clone(), count, cause });
             }
         }
-        if let Some(position) = ground.ledger.consumers.get_mut(name)
+        if let Some(position) = core.disk.ledger.consumers.get_mut(name)
             && to > position.seq
         {
-            ground.ledger.losses.acked(name, position.seq, to);
+            core.disk.ledger.losses.acked(name, position.seq, to);
             position.seq = to;
-            ground.appender.moved_position(name, ground.now.tick);
+            core.disk.appender.moved_position(name, core.context.now.tick);
         }
     }
+}
+
+/// The terms of `request` for `entry`.
+#[cfg_attr(not(feature = "sim"), expect(unused_variables, reason = "asked only without the rule"))]
+fn terms<'a>(request: &'a ConsumerRequest, entry: &Entry, context: &CoreContext) -> ConsumerTerms<'a> {
+    let terms = request.terms();
+    without!(context, OwnByPublisher => {
+        return ConsumerTerms { own: terms.own || !entry.path.is_empty(), ..terms };
+    });
+    terms
 }

@@ -1,79 +1,274 @@
-//! Decides on an envelope that a peer shows (PROTOCOL.md §6.2): decode, seen?, verify, receive policy, cheap steps
-//! before expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
-//! remembered of an envelope that did not verify.
+//! Decides on an envelope that a peer hands over (PROTOCOL.md §6.2). Each stage is a type that consumes the one before
+//! by one check, and cheap checks come before expensive ones:
+//!
+//! | from | by | to |
+//! |---|---|---|
+//! | [`Received`] | its bytes | [`Decoded`] |
+//! | [`Decoded`] | the seen set | [`Unseen`] |
+//! | [`Unseen`] | publisher, keys and time | [`Trusted`] |
+//! | [`Trusted`] | the workers: signature, body, content id | [`Verified`] |
+//! | [`Verified`] | receive policy, other copies, rate | [`Admitted`], for the journal |
+//!
+//! Look up early, record late: a forged envelope must never block the true one. So nothing is remembered of an
+//! envelope that did not verify. `node::arrivals` carries an arrival from stage to stage.
 
+mod batch;
 mod in_flight;
+pub mod inspect;
 mod judge;
+pub mod reject;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
+use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
-use in_flight::RequestsInFlight;
-pub use judge::{
-    OfferIdentity, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned,
-    waits_for_the_operator,
-};
 
-use crate::envelope::content::{ContentError, check_content};
-use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::envelope::{Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
-use crate::policy::{self, NotReceived};
-use crate::protocol::context::CoreContext;
-use crate::protocol::io::{StreamId, Ticket};
-use crate::time::{Tick, Timestamp};
-use crate::wire::VerdictCode;
+use crate::policy::{self, Peer};
+use crate::protocol::context::{CoreContext, CoreDisk};
+use crate::protocol::io::StreamId;
+use crate::protocol::rules::without;
+use crate::time::Timestamp;
 
-/// The fate of an entry of a feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Accepted,
-    /// Held already.
-    Refused,
-    /// Not now: it is owed.
-    Deferred {
-        code: VerdictCode,
-        key: EventKey,
-        digest: CoreDigest,
-        publisher: PublisherName,
-        retry_at: Timestamp,
-    },
-    /// Never, or not while trust stands as it is.
-    Rejected {
-        code: VerdictCode,
-        detail: String,
-    },
-    /// The sender no longer has it.
-    Missing,
-}
+pub use batch::{Intake, RivalComparison, SeenQuestion};
+pub use inspect::{ToVerify, inspect};
+pub use reject::{Deferral, Rejection, Retry, Verdict};
 
-impl Verdict {
-    pub fn rejected(code: VerdictCode) -> Self {
-        Self::Rejected { code, detail: String::new() }
-    }
-}
-
-/// An envelope that a peer handed over, on its way to a verdict.
+/// An entry of a peer's feed, as it came.
 #[derive(Clone, Debug)]
-pub struct EnvelopeArrival {
+pub struct FeedEntry {
     pub peer: PublisherName,
     pub stream: StreamId,
     /// Of the sender's journal.
     pub seq: u64,
     /// It answers a WANT.
-    pub answer: bool,
-    /// Another digest is held under the same identity.
-    pub rival: bool,
+    pub is_answer: bool,
+}
+
+/// The end of the way: the verdict on an arrival.
+#[derive(Debug)]
+pub struct Concluded {
+    pub entry: FeedEntry,
+    pub id: EventId,
+    pub key: EventKey,
+    pub bytes: usize,
+    pub verdict: Verdict,
+}
+
+impl Concluded {
+    fn new(entry: FeedEntry, envelope: &Envelope, verdict: Verdict) -> Box<Self> {
+        let (id, key, bytes) = (envelope.id().clone(), envelope.key(), envelope.bytes().len());
+        Box::new(Self { entry, id, key, bytes, verdict })
+    }
+}
+
+/// Why an arrival does not reach the next stage.
+#[derive(Debug)]
+pub enum Detour {
+    Concluded(Box<Concluded>),
+    /// Another core is held under its identity: their contents are compared.
+    Rival(Box<Verified>),
+    /// Keys that were not tried have come meanwhile.
+    Again(Box<Unseen>),
+}
+
+impl From<Box<Concluded>> for Detour {
+    fn from(concluded: Box<Concluded>) -> Self {
+        Self::Concluded(concluded)
+    }
+}
+
+/// A carrier of a peer.
+#[derive(Debug)]
+pub struct Received {
+    pub entry: FeedEntry,
     pub path: HopPath,
-    pub envelope: UnverifiedEnvelope,
+    pub bytes: Bytes,
+}
+
+impl Received {
+    pub fn decode(self) -> Result<Decoded, Rejection> {
+        let Self { entry, path, bytes } = self;
+        match UnverifiedEnvelope::decode(bytes) {
+            Ok(envelope) => Ok(Decoded { entry, path, envelope }),
+            Err(fault) => Err(Rejection::Undecodable(fault)),
+        }
+    }
+}
+
+/// A well-formed envelope: its signer may be anybody.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    pub entry: FeedEntry,
+    path: HopPath,
+    envelope: UnverifiedEnvelope,
+}
+
+impl Decoded {
+    pub fn envelope(&self) -> &Envelope {
+        self.envelope.envelope()
+    }
+
+    /// The hop path's last entry must be the authenticated peer (decisions/0010).
+    pub fn handed_over_by(self, peer: &Peer) -> Result<Self, Rejection> {
+        if self.path.last().is_some_and(|last| peer.has_name(last)) {
+            Ok(self)
+        } else {
+            Err(Rejection::ForeignPath(self.path))
+        }
+    }
+
+    /// `held` is the digest of what this node holds under its identity.
+    pub fn unseen(self, held: Option<CoreDigest>, disk: &CoreDisk) -> Result<Unseen, Box<Concluded>> {
+        let envelope = self.envelope();
+        let (publisher, key, digest) = (envelope.publisher(), envelope.key(), envelope.digest());
+        match held {
+            Some(held) if held == digest => {
+                Err(Concluded::new(self.entry, self.envelope.envelope(), Verdict::Refused))
+            }
+            Some(_) if judge::is_equivocation(publisher, key, digest, disk) => {
+                Err(self.rejected(Rejection::Equivocation))
+            }
+            held => Ok(Unseen { decoded: self, is_rival: held.is_some() }),
+        }
+    }
+
+    fn rejected(self, why: Rejection) -> Box<Concluded> {
+        let envelope = self.envelope.envelope();
+        Concluded::new(self.entry, envelope, why.verdict(Some(envelope)))
+    }
+}
+
+/// This node does not hold it, or holds another core under its identity.
+#[derive(Clone, Debug)]
+pub struct Unseen {
+    decoded: Decoded,
+    is_rival: bool,
+}
+
+impl Unseen {
+    /// Trust and time, before the signature.
+    pub fn trusted(self, context: &CoreContext, disk: &CoreDisk) -> Result<Trusted, Box<Concluded>> {
+        let envelope = self.decoded.envelope();
+        let keys = judge::candidate_keys(envelope, context, disk);
+        match keys.and_then(|keys| judge::check_time(envelope, context, disk).map(|()| keys)) {
+            Ok(keys) => Ok(Trusted { unseen: self, keys }),
+            Err(why) => Err(self.decoded.rejected(why)),
+        }
+    }
+}
+
+/// One of these keys must have signed it.
+#[derive(Clone, Debug)]
+pub struct Trusted {
+    unseen: Unseen,
+    keys: Vec<VerifyingKey>,
+}
+
+impl Trusted {
+    fn to_verify(&self) -> ToVerify {
+        (self.unseen.decoded.envelope.clone(), self.keys.clone())
+    }
+
+    /// `result` is that of the workers. The signer is judged after the signature: see `judge::check_signer`.
+    pub fn verified(
+        self,
+        result: Result<VerifiedEnvelope, Rejection>,
+        context: &CoreContext,
+        disk: &CoreDisk,
+    ) -> Result<Verified, Detour> {
+        let Self { unseen, keys } = self;
+        let unverified = unseen.decoded.envelope();
+        let signed = match result {
+            Ok(envelope) => judge::check_signer(&envelope, context, disk).map(|()| envelope),
+            Err(Rejection::BadSignature) if judge::has_other_keys(unverified, &keys, context, disk) => {
+                return Err(Detour::Again(Box::new(unseen)));
+            }
+            Err(Rejection::BadSignature) => Err(judge::judge_unsigned(unverified, &keys, context)),
+            Err(why) => Err(why),
+        };
+        match signed {
+            Ok(envelope) => {
+                let Unseen { decoded: Decoded { entry, path, .. }, is_rival } = unseen;
+                Ok(Verified { entry, path, envelope, is_rival })
+            }
+            Err(why) => Err(unseen.decoded.rejected(why).into()),
+        }
+    }
+}
+
+/// Its publisher signed it.
+#[derive(Debug)]
+pub struct Verified {
+    entry: FeedEntry,
+    path: HopPath,
+    pub envelope: VerifiedEnvelope,
+    is_rival: bool,
+}
+
+impl Verified {
+    pub fn entry(&self) -> &FeedEntry {
+        &self.entry
+    }
+
+    /// `source` is the peer that handed it over, and `take_rate` takes a place in the rate of a publisher, or returns
+    /// the wait in ms. A requested envelope has paid for its place already.
+    pub fn admitted(
+        self,
+        source: &Peer,
+        take_rate: impl FnOnce(&PublisherName) -> Result<(), u64>,
+        context: &CoreContext,
+        intake: &Intake,
+    ) -> Result<Admitted, Detour> {
+        let envelope = self.envelope.envelope();
+        let (key, digest, publisher) = (envelope.key(), envelope.digest(), envelope.publisher());
+        if let Err(why) = policy::receive(envelope.core(), &self.path, context.trust.own_names(), source) {
+            return Err(self.rejected(Rejection::NotReceived(why)).into());
+        }
+        // Asked again after the signature: another copy may have come meanwhile.
+        match intake.fresh(key).map(|fresh| fresh.digest()) {
+            Some(fresh) if fresh == digest => return Err(self.concluded(Verdict::Refused).into()),
+            None if !self.is_rival => {}
+            _ => return Err(Detour::Rival(Box::new(self))),
+        }
+        if !self.entry.is_answer
+            && let Err(wait) = take_rate(publisher)
+        {
+            let until = context.steady().plus_ms(wait);
+            let deferral = Deferral { digest, publisher: publisher.clone(), until };
+            return Err(self.rejected(Rejection::Rate(deferral)).into());
+        }
+        let Self { entry, path, envelope, .. } = self;
+        Ok(Admitted { entry, path, envelope })
+    }
+
+    pub fn concluded(self, verdict: Verdict) -> Box<Concluded> {
+        Concluded::new(self.entry, self.envelope.envelope(), verdict)
+    }
+
+    pub fn rejected(self, why: Rejection) -> Box<Concluded> {
+        let verdict = why.verdict(Some(self.envelope.envelope()));
+        self.concluded(verdict)
+    }
+}
+
+/// It is taken: for the journal.
+#[derive(Debug)]
+pub struct Admitted {
+    pub entry: FeedEntry,
+    pub path: HopPath,
+    pub envelope: VerifiedEnvelope,
+}
+
+impl Admitted {
+    pub fn accepted(self) -> Box<Concluded> {
+        Concluded::new(self.entry, self.envelope.envelope(), Verdict::Accepted)
+    }
 }
 
 /// An entry that a peer offers.
 #[derive(Clone, Debug)]
 pub struct EnvelopeOffer {
-    pub peer: PublisherName,
-    pub stream: StreamId,
-    pub seq: u64,
+    pub entry: FeedEntry,
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: PublisherName,
@@ -81,312 +276,44 @@ pub struct EnvelopeOffer {
     pub created: Timestamp,
 }
 
-/// An envelope for the workers, and the keys one of which must have signed it: at most
-/// [`CANDIDATE_KEYS_MAX`](crate::limits::CANDIDATE_KEYS_MAX).
-pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
-
-/// A question to the seen set, and the reason for it.
-#[derive(Clone, Debug)]
-pub enum SeenQuestion {
-    Arrival(Box<EnvelopeArrival>),
-    Offer(Box<EnvelopeOffer>),
-    Submission {
-        ticket: Ticket,
-        envelope: VerifiedEnvelope,
-    },
-    /// An event that says it was handed to the pipeline before.
-    Returned {
-        ticket: Ticket,
-        key: EventKey,
-    },
-    /// A door asks for an event and its ancestors.
-    Recall {
-        ticket: Ticket,
-        id: EventId,
-    },
-}
-
-impl SeenQuestion {
-    fn key(&self) -> EventKey {
-        match self {
-            Self::Arrival(arrival) => arrival.envelope.envelope().key(),
-            Self::Offer(offer) => offer.key,
-            Self::Submission { envelope, .. } => envelope.envelope().key(),
-            Self::Returned { key, .. } => *key,
-            Self::Recall { id, .. } => id.key(),
-        }
-    }
-}
-
-/// The envelope to compare with the one that is held under the same identity.
-#[derive(Debug)]
-pub enum RivalComparison {
-    Arrival(Box<EnvelopeArrival>, VerifiedEnvelope),
-    Submission { ticket: Ticket, envelope: VerifiedEnvelope },
-}
-
-/// Accepted, and perhaps not yet known to the seen set's answers that are under way.
-#[derive(Debug)]
-struct FreshIdentity {
-    envelope: Arc<Envelope>,
-    /// Once stored: answers of look-ups up to this one may not include it.
-    stale_until: Option<u64>,
-}
-
-/// Envelopes at the workers, and the oldest look-up that they rest on.
-#[derive(Debug)]
-struct Verifying {
-    since: u64,
-    /// Each with the keys that are tried.
-    arrivals: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
-}
-
-/// Envelopes and offers between arrival and verdict.
-#[derive(Debug, Default)]
-pub struct Intake {
-    questions: Vec<SeenQuestion>,
-    lookups: VecDeque<(Ticket, Vec<SeenQuestion>)>,
-    asked_lookups: u64,
-    answered_lookups: u64,
-    checks: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
-    /// The oldest look-up that something in `checks` rests on.
-    checks_since: u64,
-    verifying: BTreeMap<Ticket, Verifying>,
-    pub comparing: BTreeMap<Ticket, RivalComparison>,
-    pub flights: RequestsInFlight,
-    fresh: BTreeMap<EventKey, FreshIdentity>,
-    /// Entries of feeds, offered or owed, that wait for an identity, and the digest of each.
-    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), CoreDigest>>,
-}
-
-impl Intake {
-    pub fn ask(&mut self, question: SeenQuestion) {
-        self.questions.push(question);
-    }
-
-    /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: EnvelopeArrival, candidates: Vec<VerifyingKey>) {
-        if self.checks.is_empty() {
-            self.checks_since = self.answered_lookups;
-        }
-        self.checks.push((arrival, candidates));
-    }
-
-    /// The questions that have gathered, as one look-up.
-    pub fn next_lookup(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<EventKey>)> {
-        if self.questions.is_empty() {
-            return None;
-        }
-        let questions = std::mem::take(&mut self.questions);
-        let keys = questions.iter().map(SeenQuestion::key).collect();
-        let ticket = ticket();
-        self.lookups.push_back((ticket, questions));
-        self.asked_lookups += 1;
-        Some((ticket, keys))
-    }
-
-    /// Returns the envelopes that have gathered for the workers, as one batch.
-    pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
-        if self.checks.is_empty() {
-            return None;
-        }
-        let ticket = ticket();
-        let arrivals = std::mem::take(&mut self.checks);
-        let envelopes =
-            arrivals.iter().map(|(arrival, keys)| (arrival.envelope.clone(), keys.clone())).collect();
-        self.verifying.insert(ticket, Verifying { since: self.checks_since, arrivals });
-        Some((ticket, envelopes))
-    }
-
-    /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<(EnvelopeArrival, Vec<VerifyingKey>)> {
-        self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
-    }
-
-    /// The seen set answered its oldest open question.
-    pub fn answered(&mut self, ticket: Ticket) -> Vec<SeenQuestion> {
-        match self.lookups.pop_front() {
-            Some((asked, questions)) if asked == ticket => {
-                self.answered_lookups += 1;
-                questions
+impl EnvelopeOffer {
+    /// Is it to be asked for? `held` is the digest of what this node holds under its identity.
+    ///
+    /// # Errors
+    /// The verdict on the entry, without its envelope.
+    pub fn wanted(
+        &self,
+        held: Option<CoreDigest>,
+        source: &Peer,
+        context: &CoreContext,
+        disk: &CoreDisk,
+    ) -> Result<(), Verdict> {
+        let Self { key, digest, publisher, .. } = self;
+        match held {
+            Some(held) if held == *digest => return Err(Verdict::Refused),
+            Some(_) if judge::is_equivocation(publisher, *key, *digest, disk) => {
+                return Err(Rejection::Equivocation.verdict(None));
             }
-            other => {
-                self.lookups.extend(other);
-                Vec::new()
-            }
+            Some(_) => return Ok(()),
+            None => {}
         }
-    }
-
-    /// Forgets what every open look-up, and all that rests on one, was asked after.
-    pub fn forget_stale(&mut self) {
-        let lookups = (!self.lookups.is_empty()).then_some(self.answered_lookups + 1);
-        let checks = (!self.checks.is_empty()).then_some(self.checks_since);
-        let verifying = self.verifying.values().map(|verifying| verifying.since).min();
-        let oldest = [lookups, checks, verifying].into_iter().flatten().min().unwrap_or(u64::MAX);
-        self.fresh.retain(|_, fresh| fresh.stale_until.is_none_or(|until| until >= oldest));
-    }
-
-    pub fn accepted(&mut self, envelope: Arc<Envelope>) {
-        self.flights.remove(envelope.key());
-        self.fresh.insert(envelope.key(), FreshIdentity { envelope, stale_until: None });
-    }
-
-    pub fn stored(&mut self, key: EventKey) {
-        if let Some(fresh) = self.fresh.get_mut(&key) {
-            fresh.stale_until = Some(self.asked_lookups);
+        if !context.trust.publisher(publisher) {
+            return Err(Rejection::UnknownPublisher(publisher.clone()).verdict(None));
         }
-    }
-
-    /// Forgets the envelope stored under `key`, which can no longer be read, so that a copy does not count as a
-    /// duplicate.
-    pub fn forget_stored(&mut self, key: EventKey) {
-        if !self.is_being_stored(key) {
-            self.fresh.remove(&key);
+        without!(context, OwnTrusted => if context.is_own(publisher) {
+            return Err(Rejection::UnknownPublisher(publisher.clone()).verdict(None));
+        });
+        if let Err(why) = policy::receive_offer(publisher, context.trust.own_names(), source) {
+            return Err(Rejection::NotReceived(why).verdict(None));
         }
-    }
-
-    /// Returns an accepted envelope if it may not be in the answers of the seen set yet.
-    pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
-        self.fresh.get(&key).map(|fresh| &fresh.envelope)
-    }
-
-    /// Is it accepted, and not yet on disk?
-    pub fn is_being_stored(&self, key: EventKey) -> bool {
-        self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
-    }
-
-    /// Returns whether anyone beside `peer` waits for `key`.
-    fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
-        let Some(entries) = self.waiting.get(&key) else { return false };
-        // They are in the order of peers: one peer may offer an identity under as many seqs as it likes.
-        let mut ends = entries.first_key_value().into_iter().chain(entries.last_key_value());
-        ends.any(|((of, _), _)| Some(of) != peer)
-    }
-
-    /// `peer` was the last to be asked for `key`, in vain, and somebody else has it, too: when is its next turn?
-    pub fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
-        self.flights.next_turn(key, peer, now).filter(|_| self.others_wait(key, Some(peer)))
-    }
-
-    /// `stream` no longer brings `key`.
-    pub fn landed(&mut self, key: EventKey, stream: StreamId, now: Tick) {
-        let waited_for = self.others_wait(key, None);
-        self.flights.landed(key, stream, waited_for, now);
-    }
-
-    pub fn wait(&mut self, key: EventKey, digest: CoreDigest, peer: &PublisherName, seq: u64) {
-        self.waiting.entry(key).or_default().insert((peer.clone(), seq), digest);
-    }
-
-    pub fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
-        if let Some(entries) = self.waiting.get_mut(&key) {
-            entries.remove(&(peer.clone(), seq));
-            if entries.is_empty() {
-                self.waiting.remove(&key);
-            }
+        let deferral = |until| Deferral { digest: *digest, publisher: publisher.clone(), until };
+        if context.trust.is_revoked(publisher) && !disk.is_released(*key) {
+            return Err(Rejection::KeyRevoked(deferral(judge::decided_by(context))).verdict(None));
         }
-    }
-
-    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on:
-    /// they are fetched and compared.
-    pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
-        let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
-        let same = entries.extract_if(.., |_, waits_for| *waits_for == digest);
-        let taken = same.map(|(entry, _)| entry).collect();
-        if entries.is_empty() {
-            self.waiting.remove(&key);
+        // By the date that the peer says: nothing else requires the envelope now, and the signed date is judged later.
+        match judge::ahead_until(self.created, context) {
+            Some(until) => Err(Rejection::Ahead(deferral(until)).verdict(None)),
+            None => Ok(()),
         }
-        taken
-    }
-
-    /// Returns whether nothing waits for the seen set.
-    pub fn is_idle(&self) -> bool {
-        self.questions.is_empty() && self.lookups.is_empty()
-    }
-
-    /// Forgets everything that is under way, when nothing could be stored.
-    pub fn drop_all(&mut self) {
-        self.fresh.clear();
-        self.flights.clear();
-        self.waiting.clear();
-    }
-}
-
-/// Decodes the envelope of a carrier. `Err` carries the verdict if the bytes are not an envelope.
-pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
-    UnverifiedEnvelope::decode(bytes).map_err(|fault| {
-        let code = match &fault {
-            CodecError::TooLarge(_) => VerdictCode::TooLarge,
-            // A newer program asks for such an envelope again.
-            CodecError::UnknownVersion(_) | CodecError::Algorithm(_) => VerdictCode::UnknownVersion,
-            _ => VerdictCode::Malformed,
-        };
-        Verdict::Rejected { code, detail: fault.to_string() }
-    })
-}
-
-/// The hop path's last entry must be the authenticated peer (decisions/0010).
-pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
-    path.last().is_some_and(|last| peer.has_name(last))
-}
-
-/// Inspects an envelope with the keys one of which must have signed it. Workers do this for
-/// [`Output::Verify`](crate::protocol::Output).
-///
-/// # Errors
-/// The verdict's code.
-pub fn inspect(
-    envelope: UnverifiedEnvelope,
-    candidates: &[VerifyingKey],
-) -> Result<VerifiedEnvelope, VerdictCode> {
-    let mut verified = candidates.iter().filter_map(|key| envelope.clone().verify(key).ok());
-    let verified = verified.next().ok_or(VerdictCode::BadSignature)?;
-    match check_content(verified.envelope().core()) {
-        Ok(()) => Ok(verified),
-        Err(ContentError::Body(_) | ContentError::Ext(_)) => Err(VerdictCode::BadBody),
-        Err(ContentError::IdMismatch { .. } | ContentError::Number(_)) => Err(VerdictCode::ContentIdMismatch),
-    }
-}
-
-/// Returns the verdict against a verified envelope if this node may not take it from this peer.
-pub fn receive_verdict(
-    core: &Core,
-    path: &HopPath,
-    source: &policy::Peer,
-    ground: &CoreContext,
-) -> Option<Verdict> {
-    let code = match policy::receive(core, path, ground.trust.own_names(), source).err()? {
-        NotReceived::Filter | NotReceived::FilterFailed => VerdictCode::NotWanted,
-        NotReceived::Relay => VerdictCode::RelayNotAllowed,
-        NotReceived::Tlp => VerdictCode::TlpNotAllowed,
-    };
-    Some(Verdict::Rejected { code, detail: core.id.to_string() })
-}
-
-/// The identity that a comparison is about.
-pub fn compared_id(comparison: &RivalComparison) -> &EventId {
-    match comparison {
-        RivalComparison::Arrival(_, envelope) | RivalComparison::Submission { envelope, .. } => {
-            envelope.envelope().id()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_was_offered_another_digest_waits_on_for_the_comparison() {
-        let mut intake = Intake::default();
-        let (key, held) = (EventKey([1; 16]), CoreDigest([2; 32]));
-        let peer = |name: &str| PublisherName::parse(name).unwrap();
-        intake.wait(key, held, &peer("same"), 7);
-        intake.wait(key, CoreDigest([3; 32]), &peer("rival"), 7);
-        intake.wait(key, held, &peer("owed"), 9);
-        assert_eq!(intake.take_waiting(key, held), [(peer("owed"), 9), (peer("same"), 7)]);
-        assert_eq!(intake.take_waiting(key, held), []);
-        assert_eq!(intake.take_waiting(key, CoreDigest([3; 32])), [(peer("rival"), 7)]);
-        assert!(intake.waiting.is_empty());
     }
 }

@@ -10,23 +10,23 @@ mod rates;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{IdentityKey, PublisherName};
-use crate::limits::{
-    ANSWER_LATE_MS, CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX, SKIP_EVERY_MS,
-};
+use crate::limits::{ANSWER_LATE_MS, CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, SKIP_EVERY_MS};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::TokenBucket;
-use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
-use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
-use crate::protocol::node::statements::STATEMENT_RATE;
-use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
-use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Received, SeenQuestion, Verdict};
+use crate::protocol::io::{DialFailure, Event, Role, StreamId, Ticket, TransportOutput};
+use crate::protocol::obstacle::{ObstacleReason, Obstacles};
+use crate::protocol::pipe::FeedPipe;
+use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions, is_same_entry};
+use crate::protocol::rules::without;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
-use crate::record::{Note, Owed, OwedEntries, RetryCondition};
+use crate::protocol::state::{CoreState, STATEMENT_RATE, Traffic};
+use crate::record::{Note, Owed, RetryCondition};
+use crate::status::FeedSide;
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
@@ -34,7 +34,6 @@ use crate::wire::{
 };
 
 use looks::Looks;
-pub use rates::PublisherRates;
 use rates::Rates;
 
 /// Streams of one peer that have not said HELLO yet, or wait for a probe.
@@ -53,7 +52,7 @@ pub struct PeerSession {
     came: BTreeSet<u64>,
     wishes: SubscribeOptions,
     looks: Looks,
-    rates: Rates,
+    pub(super) rates: Rates,
     pub facts: SessionFacts,
     pub tally: SessionCounters,
 }
@@ -116,15 +115,15 @@ struct Probation {
 }
 
 impl PeerSession {
-    pub fn new(peer: Peer, ground: &CoreContext) -> Self {
-        let now = ground.tick();
+    pub fn new(peer: Peer, context: &CoreContext, disk: &CoreDisk) -> Self {
+        let now = context.tick();
         let rates = Rates::new(&peer.receive, now);
         // Its journal was read before: it has a number.
-        let known = ground.ledger.feeds.get(&peer.name).is_some_and(|feed| feed.log_id.is_some());
+        let known = disk.ledger.feeds.get(&peer.name).is_some_and(|feed| feed.log_id.is_some());
         Self {
             peer,
             contact: Contact {
-                state: ContactState::Down { since: ground.now.wall },
+                state: ContactState::Down { since: context.now.wall },
                 backoff: Backoff::new(now),
                 feed_backoff: Backoff::new(now),
                 opening: false,
@@ -143,8 +142,8 @@ impl PeerSession {
     }
 
     /// The peer file changed; the key is the same.
-    pub fn update(&mut self, peer: Peer, ground: &CoreContext) {
-        self.rates.update(&self.peer.receive, &peer.receive, ground.tick());
+    pub fn update(&mut self, peer: Peer, context: &CoreContext) {
+        self.rates.update(&self.peer.receive, &peer.receive, context.tick());
         if self.peer.share.filter != peer.share.filter {
             self.tally.sent.failing = FilterFailures::default();
         }
@@ -152,20 +151,22 @@ impl PeerSession {
             self.tally.received.failing = FilterFailures::default();
         }
         if self.peer.is_cut() && !peer.is_cut() {
-            self.contact.backoff.reset(ground.tick());
+            self.contact.backoff.reset(context.tick());
         }
         self.peer = peer;
     }
 
     /// The store has compared the marks of a feed: it may be that of this peer.
-    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, ground: &mut CoreContext) {
+    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, core: &mut CoreState) {
         let Some(sender) = &mut self.sender else { return };
         let stream = sender.pipe.stream;
-        if let Some((after, held)) = sender.on_marks_checked(ticket, agrees, ground) {
+        if let Some((after, held)) =
+            sender.on_marks_checked(ticket, agrees, &core.context, &core.disk, &mut core.traffic)
+        {
             self.tally.sent.resumed(after);
             self.facts.obstacles.feed_runs(Role::Sender);
-            ground.tell(Event::FeedResumes { peer: self.peer.name.clone(), after });
-            self.on_frames(stream, held, ground);
+            core.traffic.tell(Event::FeedResumes { peer: self.peer.name.clone(), after });
+            self.on_frames(stream, held, core);
         }
     }
 
@@ -181,23 +182,23 @@ impl PeerSession {
 
     // --- streams ---
 
-    pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut CoreContext) {
-        let mut pipe = FeedPipe::new(stream, ground);
+    pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, core: &mut CoreState) {
+        let mut pipe = FeedPipe::new(stream, &core.context);
         self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
-            ground.emit(Output::CloseFeed { stream });
+            core.traffic.emit(TransportOutput::CloseFeed { stream });
             return;
         }
         match role {
             Role::Receiver => {
                 if self.receiver.is_some() {
-                    ground.emit(Output::CloseFeed { stream });
+                    core.traffic.emit(TransportOutput::CloseFeed { stream });
                     return;
                 }
-                self.wishes.may_look = self.looks.are_allowed(ground.tick());
-                let receiver = FeedReceiver::new(pipe, &self.peer.name, &self.wishes, ground);
+                self.wishes.may_look = self.looks.are_allowed(core.context.tick());
+                let receiver = FeedReceiver::new(pipe, &self.peer.name, &self.wishes, core);
                 if receiver.is_looking() {
-                    self.looks.begin(ground.tick());
+                    self.looks.begin(core.context.tick());
                 }
                 self.receiver = Some(receiver);
                 self.rates.in_hand = 0;
@@ -205,44 +206,49 @@ impl PeerSession {
                 self.rates.held_up.clear();
             }
             Role::Sender => {
-                pipe.send(hello(ground), ground);
-                self.arriving.push(ArrivingFeed { pipe, role, opened: ground.tick(), probation: None });
+                pipe.send(hello(&core.context, &core.disk), &core.context, &mut core.traffic);
+                self.arriving.push(ArrivingFeed { pipe, role, opened: core.context.tick(), probation: None });
             }
         }
     }
 
-    pub fn on_feed_closed(&mut self, stream: StreamId, cause: &str, ground: &mut CoreContext) {
-        if self.forget(stream, ground) {
+    pub fn on_feed_closed(&mut self, stream: StreamId, cause: &str, core: &mut CoreState) {
+        if self.forget(stream, core) {
             self.facts.last_error.get_or_insert_with(|| cause.to_owned());
-            self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
-            ground.tell(Event::FeedDown { peer: self.peer.name.clone(), stream, cause: cause.to_owned() });
+            self.contact.feed_backoff.failed(core.context.now.tick, &mut core.traffic.rng);
+            core.traffic.tell(Event::FeedDown {
+                peer: self.peer.name.clone(),
+                stream,
+                cause: cause.to_owned(),
+            });
         }
-        self.admit_if_alone(ground);
+        self.admit_if_alone(core);
     }
 
     /// Drops the state of `stream`; returns true if it was an end of a feed.
-    fn forget(&mut self, stream: StreamId, ground: &mut CoreContext) -> bool {
+    fn forget(&mut self, stream: StreamId, core: &mut CoreState) -> bool {
         let was_receiver = self.receiver.take_if(|receiver| receiver.pipe.stream == stream);
         let was_sender = self.sender.take_if(|sender| sender.pipe.stream == stream);
         self.arriving.retain(|arriving| arriving.pipe.stream != stream);
         if self.admitted().next().is_none() && self.facts.obstacles.no_process_is_left() {
             // The process that was let in has ended: another one may come in its place at once.
-            self.contact.feed_backoff.reset(ground.tick());
+            self.contact.feed_backoff.reset(core.context.tick());
         }
         if let Some(receiver) = &was_receiver {
-            ground.intake.flights.stream_closed(stream, ground.now.tick);
-            let owed = ground.ledger.feeds.get(&self.peer.name).map(|state| &state.owed);
+            core.traffic.intake.flights.stream_closed(stream, core.context.now.tick);
+            let owed = core.disk.ledger.feeds.get(&self.peer.name).map(|state| &state.owed);
             for (seq, key) in receiver.open_offers() {
                 if !owed.is_some_and(|owed| owed.contains_key(&seq)) {
-                    ground.intake.stop_waiting(key, &self.peer.name, seq);
+                    core.traffic.intake.stop_waiting(key, &self.peer.name, seq);
                 }
             }
-            if !ground.on(ProtocolRule::HaveOwed)
-                && let Some(state) = ground.ledger.feeds.get(&self.peer.name).cloned()
-            {
-                let state = crate::record::FeedState { owed: OwedEntries::default(), ..state };
-                ground.note(Note::Feed { peer: self.peer.name.clone(), state });
-            }
+            without!(core.context, HaveOwed => {
+                let peer = self.peer.name.clone();
+                if let Some(mut state) = core.disk.ledger.feeds.get(&peer).cloned() {
+                    state.owed = crate::record::OwedEntries::default();
+                    core.note(Note::Feed { peer, state });
+                }
+            });
         }
         if was_receiver.is_some() || was_sender.is_some() {
             self.came.clear();
@@ -251,74 +257,76 @@ impl PeerSession {
     }
 
     /// Closes all streams, and says why if there is something to say.
-    pub fn close_all(&mut self, fault: Option<FaultCode>, ground: &mut CoreContext) {
+    pub fn close_all(&mut self, fault: Option<FaultCode>, core: &mut CoreState) {
         let streams = self.receiver.iter().map(|receiver| receiver.pipe.stream);
         let streams = streams.chain(self.sender.iter().map(|sender| sender.pipe.stream));
         let streams: Vec<StreamId> =
             streams.chain(self.arriving.iter().map(|arriving| arriving.pipe.stream)).collect();
         for stream in streams {
-            self.close(stream, fault.map(FeedFault::from), ground);
+            self.close(stream, fault.map(FeedFault::from), core);
         }
     }
 
-    fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut CoreContext) {
-        self.forget(stream, ground);
+    fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, core: &mut CoreState) {
+        self.forget(stream, core);
         if let Some(FeedFault { code, detail }) = fault {
-            let frame = ground.config.dialect.spoken(WireFrame::Fault { code: code.into(), detail });
-            ground.emit(Output::Send { stream, frame });
+            let frame = core.context.config.dialect.spoken(WireFrame::Fault { code: code.into(), detail });
+            core.traffic.emit(TransportOutput::send(stream, frame));
         }
-        ground.emit(Output::CloseFeed { stream });
+        core.traffic.emit(TransportOutput::CloseFeed { stream });
     }
 
     /// Closes the receiving end, so that the next SUBSCRIBE begins anew.
-    pub fn subscribe_again(&mut self, rewind: Option<u64>, cure_noticed: bool, ground: &mut CoreContext) {
+    pub fn subscribe_again(&mut self, rewind: Option<u64>, core: &mut CoreState) {
         if rewind.is_some() {
             self.wishes.rewind = rewind;
         }
-        self.wishes.cure_noticed |= cure_noticed;
-        self.close_receiver(FaultCode::Replaced, ground);
-        self.contact.feed_backoff.reset(ground.tick());
+        self.close_receiver(FaultCode::Replaced, core);
+        self.contact.feed_backoff.reset(core.context.tick());
     }
 
     /// Handles a new trust list: it may cure entries that were rejected because of the old one.
-    pub fn on_trust_changed(&mut self, ground: &mut CoreContext) {
-        let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
+    pub fn on_trust_changed(&mut self, core: &mut CoreState) {
+        let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
         let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
-        let Some(lowest) = curable.map(|place| place.before).min_by_key(|mark| mark.seq) else { return };
-        if ground.on(ProtocolRule::CureResets) {
-            self.subscribe_again(None, true, ground);
-        } else {
-            let mut state = state.clone();
-            state.resume(lowest);
-            ground.note(Note::Feed { peer: self.peer.name.clone(), state });
+        let lowest = curable.map(|place| place.before).min_by_key(|mark| mark.seq);
+        if lowest.is_none() {
+            return;
         }
+        without!(core.context, CureResets => {
+            let mut state = state.clone();
+            state.resume(lowest.unwrap_or(Mark::START));
+            return core.note(Note::Feed { peer: self.peer.name.clone(), state });
+        });
+        without!(core.context, CureLevel => self.wishes.cure_noticed = true);
+        self.subscribe_again(None, core);
     }
 
     /// Retries entries that waited for the operator since their publisher was revoked, if that was taken back.
-    pub fn retry_unrevoked(&mut self, ground: &mut CoreContext) {
-        let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
+    pub fn retry_unrevoked(&mut self, core: &mut CoreState) {
+        let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
         let waits = |owed: &&Owed| {
-            owed.reason == VerdictCode::KeyRevoked && !ground.trust.is_revoked(&owed.publisher)
+            owed.reason == VerdictCode::KeyRevoked && !core.context.trust.is_revoked(&owed.publisher)
         };
         let entries: Vec<Owed> = state.owed.values().filter(waits).cloned().collect();
         for entry in entries {
-            self.owe_again(Owed { retry_at: ground.steady(), ..entry }, ground);
+            self.owe_again(Owed { retry_at: core.context.steady(), ..entry }, core);
         }
     }
 
     /// An entry that is owed is asked for again at `owed.retry_at`.
-    pub fn owe_again(&mut self, owed: Owed, ground: &mut CoreContext) {
+    pub fn owe_again(&mut self, owed: Owed, core: &mut CoreState) {
         match &mut self.receiver {
-            Some(receiver) => receiver.owe(&self.peer.name, owed, ground),
-            None => ground.note(Note::Owed { peer: self.peer.name.clone(), owed }),
+            Some(receiver) => receiver.owe(&self.peer.name, owed, core),
+            None => core.note(Note::Owed { peer: self.peer.name.clone(), owed }),
         }
     }
 
     /// The operator does not want it: it is settled, and counts as rejected.
-    pub fn drop_owed(&mut self, owed: &Owed, ground: &mut CoreContext) {
+    pub fn drop_owed(&mut self, owed: &Owed, core: &mut CoreState) {
         *self.tally.received.rejected.entry(owed.reason).or_default() += 1;
-        ground.intake.stop_waiting(owed.key, &self.peer.name, owed.seq);
-        ground.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
+        core.traffic.intake.stop_waiting(owed.key, &self.peer.name, owed.seq);
+        core.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
     }
 
     /// Says on the feed that we send what an identity key stated. The peer's own, too: put back from an older copy, it
@@ -330,17 +338,17 @@ impl PeerSession {
     }
 
     /// The peer showed a statement, in HELLO or by KEY.
-    fn learn(&mut self, statement: &bytes::Bytes, ground: &mut CoreContext) {
-        let now = ground.tick();
+    fn learn(&mut self, statement: &bytes::Bytes, core: &mut CoreState) {
+        let now = core.context.tick();
         let rate = self.rates.statements.get_or_insert_with(|| TokenBucket::new(STATEMENT_RATE, now));
-        if ground.learn(statement, &self.peer.name, rate) {
+        if core.learn(statement, &self.peer.name, rate) {
             self.rates.spend(now);
         }
     }
 
-    pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut CoreContext) {
+    pub fn close_receiver(&mut self, fault: FaultCode, core: &mut CoreState) {
         if let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) {
-            self.close(stream, Some(fault.into()), ground);
+            self.close(stream, Some(fault.into()), core);
         }
     }
 
@@ -357,59 +365,74 @@ impl PeerSession {
     // --- time ---
 
     /// Does what is due: silence, probes, dialling, and both ends of the feed.
-    pub fn pump(&mut self, stalled: bool, ground: &mut CoreContext) {
-        self.close_silent(ground);
-        self.close_unanswered(ground);
+    pub fn pump(&mut self, stalled: bool, core: &mut CoreState) {
+        self.close_silent(core);
+        self.close_unanswered(core);
         if let Some(receiver) = &mut self.receiver {
             let rates = &mut self.rates.by_publisher;
-            receiver.pump(&self.peer.name, &mut self.tally.received, rates, ground);
-            self.look_again(ground);
-            self.read_on(ground);
+            receiver.pump(&self.peer.name, &mut self.tally.received, rates, core);
+            self.look_again(core);
+            self.read_on(core);
         }
-        self.reach_out(stalled, ground);
+        self.reach_out(stalled, &core.context, &mut core.traffic);
         if let Some(sender) = &mut self.sender {
-            sender.pump(&self.peer, &mut self.came, &mut self.tally.sent, ground);
+            sender.pump(
+                &self.peer,
+                &mut self.came,
+                &mut self.tally.sent,
+                &core.context,
+                &core.disk,
+                &mut core.traffic,
+            );
         }
     }
 
     /// Reads the feed again if there is room and the rate allows it.
-    fn read_on(&mut self, ground: &mut CoreContext) {
+    fn read_on(&mut self, core: &mut CoreState) {
         let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) else { return };
-        if !self.rates.held_up.is_empty() && self.rates.wait_ms(ground.tick()) == 0 {
+        if !self.rates.held_up.is_empty() && self.rates.wait_ms(core.context.tick()) == 0 {
             let frames = std::mem::take(&mut self.rates.held_up);
-            self.on_frames(stream, frames, ground);
+            self.on_frames(stream, frames, core);
         }
-        let Some(receiver) = &self.receiver else { return };
-        if self.rates.unread
+        without!(core.context, ReadFree => if self.receiver.as_ref().is_some_and(|it| !it.pipe.has_room()) {
+            return;
+        });
+        without!(core.context, OwedWindow => {
+            let feed = core.disk.ledger.feeds.get(&self.peer.name);
+            if feed.is_some_and(|feed| feed.owed.len() >= core.context.config.bounds.owed) {
+                return;
+            }
+        });
+        if self.receiver.is_some()
+            && self.rates.unread
             && self.rates.in_hand < INTAKE_BYTES_MAX
-            && self.rates.wait_ms(ground.tick()) == 0
-            && ground.appender.has_room()
-            && receiver.reads(&self.peer.name, ground)
+            && self.rates.wait_ms(core.context.tick()) == 0
+            && core.disk.appender.has_room()
         {
             self.rates.unread = false;
-            ground.emit(Output::Resume { stream });
+            core.traffic.emit(TransportOutput::Resume { stream });
         }
     }
 
     /// A peer that leaves unanswered what it is asked for is asked again on another stream, later each time.
-    fn close_unanswered(&mut self, ground: &mut CoreContext) {
+    fn close_unanswered(&mut self, core: &mut CoreState) {
         let Some(receiver) = &self.receiver else { return };
-        if receiver.answer_late_at().is_some_and(|at| at <= ground.tick()) {
+        if receiver.answer_late_at().is_some_and(|at| at <= core.context.tick()) {
             let detail = format!("no ANSWER or GONE for {} s", ANSWER_LATE_MS / 1_000);
             let fault = FeedFault { code: FaultCode::Silent, detail };
-            self.fail(receiver.pipe.stream, fault, ground);
+            self.fail(receiver.pipe.stream, fault, core);
         }
     }
 
-    fn close_silent(&mut self, ground: &mut CoreContext) {
-        let now = ground.tick();
+    fn close_silent(&mut self, core: &mut CoreState) {
+        let now = core.context.tick();
         let ends = self.receiver.iter().map(|receiver| (receiver.pipe.stream, receiver.last_frame));
         let ends = ends.chain(self.sender.iter().map(|sender| (sender.pipe.stream, sender.last_frame)));
         let silent: Vec<StreamId> =
             ends.filter(|(_, last)| now >= last.plus_ms(FEED_SILENT_MS)).map(|(stream, _)| stream).collect();
         let ago = self.last_frame().map_or(0, |last| now.since_ms(last));
         for stream in &silent {
-            self.fail(*stream, FaultCode::Silent.into(), ground);
+            self.fail(*stream, FaultCode::Silent.into(), core);
         }
         let late: Vec<StreamId> = self
             .arriving
@@ -418,7 +441,7 @@ impl PeerSession {
             .map(|arriving| arriving.pipe.stream)
             .collect();
         for stream in late {
-            self.close(stream, Some(FaultCode::Silent.into()), ground);
+            self.close(stream, Some(FaultCode::Silent.into()), core);
         }
         let over = |arriving: &ArrivingFeed| {
             arriving.probation.as_ref().is_some_and(|probation| now >= probation.until)
@@ -426,19 +449,19 @@ impl PeerSession {
         if self.arriving.iter().any(over) {
             // The older streams did not answer in time: they are dead.
             for stream in self.admitted().collect::<Vec<_>>() {
-                self.close(stream, Some(FaultCode::Replaced.into()), ground);
+                self.close(stream, Some(FaultCode::Replaced.into()), core);
             }
-            self.admit_if_alone(ground);
+            self.admit_if_alone(core);
         }
         if !silent.is_empty() && self.receiver.is_none() && self.sender.is_none() {
             // The connection may be half open: dial a new one rather than trust it.
-            self.facts.silent_since = Some(ground.now.wall.minus_ms(ago));
-            ground.emit(Output::Disconnect { peer: self.peer.name.clone() });
+            self.facts.silent_since = Some(core.context.now.wall.minus_ms(ago));
+            core.traffic.emit(TransportOutput::Disconnect { peer: self.peer.name.clone() });
         }
     }
 
     /// When `pump` is to be called again, if nothing comes before. Never names a moment at which it does nothing.
-    pub fn timeout(&mut self, stalled: bool, ground: &CoreContext) -> Option<Tick> {
+    pub fn timeout(&mut self, stalled: bool, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
         let contact = self.reaches_out_at(stalled);
         let receiver = self.receiver.as_ref().map(|receiver| {
             let silent = receiver.last_frame.plus_ms(FEED_SILENT_MS);
@@ -455,9 +478,9 @@ impl PeerSession {
                 .map_or(arriving.opened.plus_ms(FEED_SILENT_MS), |probation| probation.until)
         });
         let waits = self.receiver.is_some() && (self.rates.unread || !self.rates.held_up.is_empty());
-        let rate = waits.then(|| ground.tick().plus_ms(self.rates.wait_ms(ground.tick())));
-        let rate = rate.filter(|at| *at > ground.tick());
-        let look = self.next_look(ground);
+        let rate = waits.then(|| context.tick().plus_ms(self.rates.wait_ms(context.tick())));
+        let rate = rate.filter(|at| *at > context.tick());
+        let look = self.next_look(context, disk);
         [contact, look, receiver, sender, rate, arriving.min()].into_iter().flatten().min()
     }
 }

@@ -3,8 +3,8 @@
 //! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
-//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
-//! `fault`, `obstacle`, `dialect`, `view`.
+//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `state`, `pipe`, `steady`, `backoff`,
+//! `bucket`, `publisher_rates`, `rules`, `failing`, `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
 pub mod backoff;
@@ -19,10 +19,13 @@ pub mod io;
 pub mod link;
 pub mod node;
 pub mod obstacle;
+pub mod pipe;
+pub mod publisher_rates;
 pub mod receiver;
 pub mod rules;
 pub mod sender;
 pub mod sent;
+pub mod state;
 pub mod steady;
 #[cfg(feature = "sim")]
 mod successor;
@@ -34,4 +37,6 @@ pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
 pub use io::{Input, Output};
 pub use node::Node;
-pub use rules::{ProtocolRule, Rules};
+#[cfg(feature = "sim")]
+pub use rules::ProtocolRule;
+pub use rules::Rules;

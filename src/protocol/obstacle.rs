@@ -1,17 +1,12 @@
 //! Why no feed runs with a peer: each reason with its own words, its side and its time, until it is over.
 //! Decides nothing; status says which of them is worth a warning.
 
+use crate::identity::PublisherName;
 use crate::limits::CLONE_SHOWN_MS;
 use crate::protocol::io::Role;
+use crate::status::{FeedSide, PeerFault, PeerFaultKind};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::FaultCode;
-
-/// Which side of a feed refuses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FeedSide {
-    Here,
-    There,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObstacleReason {
@@ -105,11 +100,41 @@ impl Obstacles {
         (self.contact, self.sending, self.receiving) = (None, None, None);
     }
 
-    /// All of them at `now`, worst first.
-    pub fn all(&self, now: Tick) -> Vec<Obstacle> {
+    /// Returns the worst of them at `now`.
+    pub fn worst(&self, now: Tick) -> Option<&Obstacle> {
         let cloned = self.cloned.as_ref().filter(|(_, until)| now < *until).map(|(known, _)| known);
         let others = [&self.contact, &self.receiving, &self.sending].into_iter().flatten();
-        cloned.into_iter().chain(others).cloned().collect()
+        cloned.into_iter().chain(others).next()
+    }
+}
+
+impl Obstacle {
+    /// Returns the fault that status shows for it. `called` is the name that the peer gives itself, if another one.
+    pub fn as_fault(&self, called: Option<&PublisherName>) -> PeerFault {
+        let (kind, what) = match &self.reason {
+            ObstacleReason::OtherKey { address, key } => {
+                (PeerFaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())
+            }
+            ObstacleReason::TurnedAway { cause } => (PeerFaultKind::RejectedByPeer, cause.clone()),
+            ObstacleReason::Fault { code, detail } => {
+                let named = format!("{} {detail}", code.as_str());
+                // The code is enough if the kind has it in its name.
+                match code {
+                    FaultCode::Version | FaultCode::Federation | FaultCode::NotBuilt => {
+                        (PeerFaultKind::VersionSkew, named)
+                    }
+                    FaultCode::Paused => (PeerFaultKind::RejectedByPeer, named),
+                    FaultCode::Cloned => (PeerFaultKind::Cloned, detail.clone()),
+                    FaultCode::DiskFull => (PeerFaultKind::DiskFull, detail.clone()),
+                    FaultCode::Name => {
+                        let called = called.filter(|_| self.side == FeedSide::Here).cloned();
+                        (PeerFaultKind::NameMismatch { called }, detail.clone())
+                    }
+                    _ => (PeerFaultKind::FeedClosed, named),
+                }
+            }
+        };
+        PeerFault { kind, side: self.side, since: self.since, what: what.trim_end().to_owned() }
     }
 }
 
@@ -149,9 +174,9 @@ mod tests {
         obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(1));
         obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(50));
         obstacles.feed_runs(Role::Receiver);
-        assert_eq!(obstacles.all(Tick(50))[0].since, at(1).wall);
+        assert_eq!(obstacles.worst(Tick(50)).unwrap().since, at(1).wall);
         obstacles.feed_runs(Role::Sender);
-        assert!(obstacles.all(Tick(50)).is_empty());
+        assert!(obstacles.worst(Tick(50)).is_none());
     }
 
     /// It is dialled again and again, and met again each time: it stands since the first time.
@@ -162,10 +187,10 @@ mod tests {
         for ms in [1, 50, 99] {
             obstacles.met_at_contact(turned_away("closed"), at(ms));
         }
-        assert_eq!(obstacles.all(Tick(99))[0].since, at(1).wall);
+        assert_eq!(obstacles.worst(Tick(99)).unwrap().since, at(1).wall);
         let other = ObstacleReason::OtherKey { address: "a".into(), key: "k".into() };
         obstacles.met_at_contact(other, at(120));
-        assert_eq!(obstacles.all(Tick(120))[0].since, at(120).wall);
+        assert_eq!(obstacles.worst(Tick(120)).unwrap().since, at(120).wall);
     }
 
     #[test]
@@ -174,13 +199,13 @@ mod tests {
         obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::Here, at(0));
         // The first process goes on, and its feed runs: that says nothing of the second.
         obstacles.feed_runs(Role::Sender);
-        assert_eq!(obstacles.all(Tick(CLONE_SHOWN_MS - 1)).len(), 1);
-        assert!(obstacles.all(Tick(CLONE_SHOWN_MS)).is_empty());
-        assert!(obstacles.no_process_is_left() && obstacles.all(Tick(1)).is_empty());
+        assert!(obstacles.worst(Tick(CLONE_SHOWN_MS - 1)).is_some());
+        assert!(obstacles.worst(Tick(CLONE_SHOWN_MS)).is_none());
+        assert!(obstacles.no_process_is_left() && obstacles.worst(Tick(1)).is_none());
         obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::There, at(0));
         assert!(!obstacles.no_process_is_left(), "we are the one that is refused");
         obstacles.feed_runs(Role::Sender);
-        assert!(obstacles.all(Tick(1)).is_empty(), "we are let in");
+        assert!(obstacles.worst(Tick(1)).is_none(), "we are let in");
     }
 
     #[test]
@@ -190,12 +215,12 @@ mod tests {
             obstacles.met_at_feed(Role::Receiver, fault(code), FeedSide::There, at(1));
         }
         obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), FeedSide::Here, at(1));
-        assert!(obstacles.all(Tick(1)).is_empty());
+        assert!(obstacles.worst(Tick(1)).is_none());
         obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), FeedSide::There, at(1));
         obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), FeedSide::There, at(1));
         obstacles.disconnected();
-        assert_eq!(obstacles.all(Tick(1)).len(), 1);
+        assert!(obstacles.worst(Tick(1)).is_some());
         obstacles.dialled_in_vain();
-        assert!(obstacles.all(Tick(1)).is_empty());
+        assert!(obstacles.worst(Tick(1)).is_none());
     }
 }

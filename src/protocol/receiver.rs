@@ -18,18 +18,21 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
-use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::intake::{EnvelopeOffer, Verdict};
+use crate::protocol::intake::{EnvelopeOffer, FeedEntry, Verdict};
 use crate::protocol::io::Event;
-use crate::protocol::link::PublisherRates;
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::pipe::FeedPipe;
+use crate::protocol::publisher_rates::PublisherRates;
+use crate::protocol::rules::without;
+use crate::protocol::state::{CoreState, Traffic};
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 use asking::AskedEntries;
 use due::DueQueue;
+pub use fate::is_same_entry;
 use look::SecondLook;
 use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
@@ -51,7 +54,8 @@ pub struct ReceivedTally {
 pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
     pub rewind: Option<u64>,
-    /// The trust list changed since something was rejected.
+    /// The trust list changed since something was rejected (only without rule `CureLevel`).
+    #[cfg(feature = "sim")]
     pub cure_noticed: bool,
     /// The feed may be read again for what was deferred.
     pub may_look: bool,
@@ -92,20 +96,18 @@ impl FeedReceiver {
         mut pipe: FeedPipe,
         peer: &PublisherName,
         wishes: &SubscribeOptions,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Self {
-        let now = ground.tick();
-        pipe.send(super::sender::hello(ground), ground);
-        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (ground.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
-            .then(|| cured_below(&state, ground.trust.digest()))
-            .flatten();
+        let now = core.context.tick();
+        pipe.send(super::sender::hello(&core.context, &core.disk), &core.context, &mut core.traffic);
+        let state = core.disk.ledger.feeds.entry(peer.clone()).or_default().clone();
+        let cured = cured(&state, wishes, &core.context);
         let from = [wishes.rewind, cured].into_iter().flatten().min();
-        let may_look = from.is_none() && wishes.may_look && ground.on(ProtocolRule::ReadAgain);
-        let look = if may_look { SecondLook::due(&state, ground) } else { None };
+        let may_look = from.is_none() && wishes.may_look;
+        let look = if may_look { SecondLook::due(&state, &core.context) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
-        let window = window(&state, ground);
+        let window = window(&state, &core.context);
         let have_only = from.is_some() || state.log_id.is_none();
         pipe.subscribe(
             WireFrame::Subscribe(Subscribe {
@@ -115,7 +117,8 @@ impl FeedReceiver {
                 window,
                 options: BTreeMap::new(),
             }),
-            ground,
+            &core.context,
+            &mut core.traffic,
         );
         Self {
             pipe,
@@ -156,24 +159,21 @@ impl FeedReceiver {
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<(), FeedFault> {
         if !self.live {
-            return self.on_resume(peer, skip, tally, ground);
+            return self.on_resume(peer, skip, tally, core);
         }
         if skip.to.seq <= self.received.seq {
-            return if ground.on(ProtocolRule::ResumeTold) {
-                Err(self.backwards("SKIP", skip.to))
-            } else {
-                Ok(())
-            };
+            without!(core.context, ResumeTold => return Ok(()));
+            return Err(self.backwards("SKIP", skip.to));
         }
         // More than lies there was never there.
         if skip.dropped > skip.to.seq - self.received.seq {
             let (dropped, to, from) = (skip.dropped, skip.to.seq, self.received.seq);
             return Err(FeedFault::out_of_turn(format!("{dropped} dropped between {from} and {to}")));
         }
-        self.count_missing(peer, skip.dropped, tally, ground);
+        self.count_missing(peer, skip.dropped, tally, &mut core.traffic);
         if let Some(look) = &mut self.look {
             look.ends_before(skip.to.seq);
         }
@@ -187,11 +187,11 @@ impl FeedReceiver {
         peer: &PublisherName,
         dropped: u64,
         tally: &mut ReceivedTally,
-        ground: &mut CoreContext,
+        traffic: &mut Traffic,
     ) {
         if dropped > 0 {
             tally.missing = tally.missing.saturating_add(dropped);
-            ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
+            traffic.tell(Event::Missing { peer: peer.clone(), count: dropped });
         }
     }
 
@@ -202,19 +202,18 @@ impl FeedReceiver {
         peer: &PublisherName,
         mark: Mark,
         key: EventKey,
-        ground: &CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
     ) -> Result<bool, FeedFault> {
-        let told = ground.on(ProtocolRule::ResumeTold);
-        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
         if !self.live {
             return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
         }
-        if beyond && ground.on(ProtocolRule::OwedWindow) {
+        if self.is_full(peer, context, disk) {
             return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
-            return if told { Err(self.backwards("entry", mark)) } else { Ok(false) };
+            without!(context, ResumeTold => return Ok(false));
+            return Err(self.backwards("entry", mark));
         }
         if self.look.as_mut().is_some_and(|look| look.ends_before(mark.seq)) {
             return Ok(false);
@@ -239,26 +238,26 @@ impl FeedReceiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: EnvelopeOffer, ground: &mut CoreContext) {
-        let now = ground.tick();
-        let Some(pending) = self.pending.find(offer.seq) else { return };
-        let EnvelopeOffer { peer, seq, key, digest, publisher, .. } = offer;
-        ground.intake.wait(key, digest, &peer, seq);
-        let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
+    pub fn offered(&mut self, offer: EnvelopeOffer, core: &mut CoreState) {
+        let now = core.context.tick();
+        let EnvelopeOffer { entry: FeedEntry { peer, seq, .. }, key, digest, publisher, .. } = offer;
+        let Some(pending) = self.pending.find(seq) else { return };
+        core.traffic.intake.wait(key, digest, &peer, seq);
+        let owed = core.disk.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
             // It is read again, and waits for its time.
             pending.fate = EntryFate::Done;
             return;
         }
-        if !ground.on(ProtocolRule::HaveOwed) {
+        without!(core.context, HaveOwed => {
             pending.fate = EntryFate::Done;
-            let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
-            return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
-        }
+            let (reason, retry_at) = (VerdictCode::InFlight, core.context.steady().plus_ms(WANT_DELAY_MS));
+            return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, core);
+        });
         pending.fate = EntryFate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
-        self.due_at(seq, now.plus_ms(delay), ground);
+        self.due_at(seq, now.plus_ms(delay), &core.context);
     }
 
     /// Moves the cursor past what is done, asks for what is due, and says ACK.
@@ -267,30 +266,30 @@ impl FeedReceiver {
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
         if !self.live || self.is_look_over() {
             return;
         }
-        self.advance(peer, ground);
-        self.ask(peer, tally, rates, ground);
-        self.acknowledge(peer, ground);
+        self.advance(peer, &core.context, &mut core.disk);
+        self.ask(peer, tally, rates, core);
+        self.acknowledge(peer, &core.context, &core.disk, &mut core.traffic);
     }
 
-    fn advance(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
+    fn advance(&mut self, peer: &PublisherName, context: &CoreContext, disk: &mut CoreDisk) {
         let to = self.pending.take_done();
         if self.look.is_some() {
-            self.look_passed(peer, to, ground);
+            self.look_passed(peer, to, context, disk);
         } else if let Some(to) = to {
-            ground.move_cursor(peer, to);
+            disk.move_cursor(peer, to, context.tick());
         }
     }
 
-    /// Is there room to read on? Only without the rules that make reading wait for nothing.
-    pub fn reads(&self, peer: &PublisherName, ground: &CoreContext) -> bool {
-        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        (ground.on(ProtocolRule::ReadFree) || self.pipe.has_room())
-            && (ground.on(ProtocolRule::OwedWindow) || owed < ground.config.bounds.owed)
+    /// Does another entry find no place if it has to be owed?
+    fn is_full(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> bool {
+        without!(context, OwedWindow => return false);
+        let owed = disk.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
+        self.pending.carried() + owed >= context.config.bounds.owed
     }
 
     /// The next instant at which `pump` has something to do by itself.
@@ -310,4 +309,13 @@ impl FeedReceiver {
         let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))
     }
+}
+
+/// The seq from which the feed is read again, because a change of trust cured something.
+#[cfg_attr(not(feature = "sim"), expect(unused_variables, reason = "asked only without the rule"))]
+fn cured(state: &FeedState, wishes: &SubscribeOptions, context: &CoreContext) -> Option<u64> {
+    without!(context, CureLevel => if !wishes.cure_noticed {
+        return None;
+    });
+    cured_below(state, context.trust.digest())
 }

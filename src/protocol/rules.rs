@@ -1,8 +1,27 @@
-//! The rules of the feed protocol that prevent losses, repeats or leaks, each found by model checking. In the program
-//! they are all on. Tests (feature `sim`) switch one off to show that the simulator would notice its lack. PROTOCOL.md
-//! §5.6 tells what each one prevents.
+//! The rules of the feed protocol that prevent losses, repeats or leaks, each found by model checking. PROTOCOL.md §5.6
+//! tells what each one prevents. In the program all of them hold. Tests (feature `sim`) switch one off, to show that
+//! the simulator would notice its lack: `without!` says there what happens then, and is nothing in the program.
+
+#[cfg(feature = "sim")]
+macro_rules! without {
+    ($context:expr, $rule:ident => $broken:expr) => {
+        if !$context.config.rules.on($crate::protocol::ProtocolRule::$rule) {
+            $broken
+        }
+    };
+}
+
+#[cfg(not(feature = "sim"))]
+macro_rules! without {
+    ($context:expr, $($broken:tt)*) => {
+        let _ = &$context;
+    };
+}
+
+pub(in crate::protocol) use without;
 
 /// A rule that can be switched off in a simulation.
+#[cfg(feature = "sim")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ProtocolRule {
@@ -83,21 +102,15 @@ pub struct Rules {
     off: u64,
 }
 
+#[cfg(feature = "sim")]
 impl Rules {
-    #[cfg(feature = "sim")]
     #[must_use]
     pub fn without(mut self, rule: ProtocolRule) -> Self {
         self.off |= 1 << rule as u8;
         self
     }
 
-    #[cfg(feature = "sim")]
     pub fn on(self, rule: ProtocolRule) -> bool {
         self.off & (1 << rule as u8) == 0
-    }
-
-    #[cfg(not(feature = "sim"))]
-    pub const fn on(self, _rule: ProtocolRule) -> bool {
-        true
     }
 }

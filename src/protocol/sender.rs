@@ -13,11 +13,13 @@ use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
 };
-use crate::policy::{self, Peer, Tlp, WithheldReason};
-use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::policy::{self, Peer, WithheldReason};
+use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::io::{JournalReader, Output, Read, Ticket};
-use crate::protocol::rules::ProtocolRule;
+use crate::protocol::io::{JournalReader, Read, StoreQuestion, Ticket, TransportOutput};
+use crate::protocol::pipe::{FeedPipe, sized};
+use crate::protocol::rules::without;
+use crate::protocol::state::Traffic;
 use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
@@ -38,7 +40,8 @@ pub struct FeedSender {
     /// The running counts of the last ACK.
     counted: (u64, u64, u64),
     next_head: Tick,
-    /// The stream waits for `Resume`.
+    /// The stream waits for `Resume` (only without rule `ReadFree`).
+    #[cfg(feature = "sim")]
     unread: bool,
 }
 
@@ -97,19 +100,28 @@ impl FeedSender {
             to_show: BTreeSet::new(),
             counted: (0, 0, 0),
             next_head: now,
+            #[cfg(feature = "sim")]
             unread: false,
         }
     }
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
-    pub fn read_on(&mut self, ground: &mut CoreContext) {
-        self.unread = !ground.on(ProtocolRule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
-        if !self.unread {
-            ground.emit(Output::Resume { stream: self.pipe.stream });
-        }
+    pub fn read_on(&mut self, context: &CoreContext, traffic: &mut Traffic) {
+        without!(context, ReadFree => {
+            self.unread = self.wants.are_open() && !self.pipe.has_room();
+            if self.unread {
+                return;
+            }
+        });
+        traffic.emit(TransportOutput::Resume { stream: self.pipe.stream });
     }
 
-    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    pub fn on_subscribe(
+        &mut self,
+        subscribe: Subscribe,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
+    ) -> Result<(), FeedFault> {
         if !matches!(self.phase, SenderPhase::AwaitSubscribe) {
             return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
@@ -117,11 +129,11 @@ impl FeedSender {
             let detail = format!("option {number} of SUBSCRIBE");
             return Err(FeedFault { code: FaultCode::NotBuilt, detail });
         }
-        let same_log = subscribe.log_id == Some(ground.ends.log_id);
+        let same_log = subscribe.log_id == Some(disk.ends.log_id);
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
-        let ticket = ground.ticket();
+        let ticket = traffic.ticket();
         self.phase = SenderPhase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
-        ground.emit(Output::CheckMarks { ticket, marks });
+        traffic.emit(StoreQuestion::CheckMarks { ticket, marks });
         Ok(())
     }
 
@@ -140,15 +152,17 @@ impl FeedSender {
         &mut self,
         answered: Ticket,
         agrees: Option<Mark>,
-        ground: &mut CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
     ) -> Option<(u64, Vec<WireFrame>)> {
         let SenderPhase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
         if *ticket != answered {
             return None;
         }
         let held = std::mem::take(held);
-        let floor = ground.ends.floor;
-        let same_log = subscribe.log_id == Some(ground.ends.log_id);
+        let floor = disk.ends.floor;
+        let same_log = subscribe.log_id == Some(disk.ends.log_id);
         let agrees = agrees.filter(|mark| mark.seq >= floor.seq);
         let (at, dropped) = match (agrees, subscribe.marks.first()) {
             (Some(mark), _) => (mark, 0),
@@ -156,7 +170,7 @@ impl FeedSender {
             (None, _) => (floor, 0),
         };
         let repair = agrees.is_none() || subscribe.have_only;
-        let now = ground.tick();
+        let now = context.tick();
         let live = LiveSender {
             position: at,
             told: at,
@@ -165,9 +179,9 @@ impl FeedSender {
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             window: bounded(subscribe.window),
-            have_until: if repair { ground.ends.last.seq } else { 0 },
+            have_until: if repair { disk.ends.last.seq } else { 0 },
         };
-        self.pipe.send(WireFrame::Skip(Skip { to: at, dropped }), ground);
+        self.pipe.send(WireFrame::Skip(Skip { to: at, dropped }), context, traffic);
         self.phase = SenderPhase::Live(live);
         self.next_head = now;
         Some((at.seq, held))
@@ -204,10 +218,10 @@ impl FeedSender {
         }
     }
 
-    pub fn on_entries(&mut self, read: Read, ground: &mut CoreContext) {
+    pub fn on_entries(&mut self, read: Read, context: &CoreContext, traffic: &mut Traffic) {
         match self.reading.take() {
             Some(ReadPurpose::Want) => {
-                self.on_wanted_entries(read, ground);
+                self.on_wanted_entries(read, context, traffic);
             }
             Some(ReadPurpose::Feed) => {
                 let SenderPhase::Live(live) = &mut self.phase else { return };
@@ -216,7 +230,7 @@ impl FeedSender {
                     let dropped = read.after.seq - live.position.seq;
                     live.position = read.after;
                     live.told = read.after;
-                    self.pipe.send(WireFrame::Skip(Skip { to: read.after, dropped }), ground);
+                    self.pipe.send(WireFrame::Skip(Skip { to: read.after, dropped }), context, traffic);
                 }
                 live.queue.extend(read.entries);
             }
@@ -230,14 +244,14 @@ impl FeedSender {
     }
 
     /// As many as there is room for: all of them at once could be more than a stream may have waiting.
-    fn show_statements(&mut self, ground: &mut CoreContext) {
+    fn show_statements(&mut self, context: &CoreContext, disk: &CoreDisk, traffic: &mut Traffic) {
         while self.pipe.has_room()
             && let Some(signer) = self.to_show.pop_first()
         {
-            let stated = ground.ledger.statements.of_signer(signer);
+            let stated = disk.ledger.statements.of_signer(signer);
             let frames = stated.into_iter().flat_map(StatedKeys::all);
             let frames: Vec<_> = frames.map(|said| WireFrame::KeyStatement(said.bytes().clone())).collect();
-            frames.into_iter().for_each(|frame| self.pipe.send(frame, ground));
+            frames.into_iter().for_each(|frame| self.pipe.send(frame, context, traffic));
         }
     }
 
@@ -247,13 +261,16 @@ impl FeedSender {
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut CoreContext,
+        context: &CoreContext,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
     ) {
-        self.show_statements(ground);
+        self.show_statements(context, disk, traffic);
         // While statements are left to show, no room is given, so that no carrier overtakes them.
-        self.answer_wants(peer, tally, ground);
+        self.answer_wants(peer, tally, context, traffic);
+        #[cfg(feature = "sim")]
         if self.unread {
-            self.read_on(ground);
+            self.read_on(context, traffic);
         }
         let mut live = match std::mem::replace(&mut self.phase, SenderPhase::AwaitSubscribe) {
             SenderPhase::Live(live) => live,
@@ -262,23 +279,23 @@ impl FeedSender {
                 return;
             }
         };
-        self.send_in_order(&mut live, peer, came, tally, ground);
-        if live.queue.is_empty() && self.reading.is_none() && live.position.seq < ground.ends.last.seq {
-            self.read(ReadPurpose::Feed, live.position.seq, READ_BYTES, ground);
+        self.send_in_order(&mut live, peer, came, tally, context, traffic);
+        if live.queue.is_empty() && self.reading.is_none() && live.position.seq < disk.ends.last.seq {
+            self.read(ReadPurpose::Feed, live.position.seq, READ_BYTES, traffic);
         }
-        self.send_skip(&mut live, ground);
-        if ground.tick() >= self.next_head {
-            let last = ground.ends.last.seq;
-            self.pipe.send(WireFrame::Head { seq: last, stored: ground.ends.newest }, ground);
-            self.next_head = ground.tick().plus_ms(HEAD_EVERY_MS);
+        self.send_skip(&mut live, context, traffic);
+        if context.tick() >= self.next_head {
+            let last = disk.ends.last.seq;
+            self.pipe.send(WireFrame::Head { seq: last, stored: disk.ends.newest }, context, traffic);
+            self.next_head = context.tick().plus_ms(HEAD_EVERY_MS);
         }
         self.phase = SenderPhase::Live(live);
     }
 
-    fn read(&mut self, purpose: ReadPurpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
+    fn read(&mut self, purpose: ReadPurpose, after_seq: u64, bytes_max: usize, traffic: &mut Traffic) {
         self.reading = Some(purpose);
         let reader = JournalReader::Feed(self.pipe.stream);
-        ground.emit(Output::Read { reader, after_seq, bytes_max });
+        traffic.emit(StoreQuestion::Read { reader, after_seq, bytes_max });
     }
 
     fn send_in_order(
@@ -287,30 +304,32 @@ impl FeedSender {
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut CoreContext,
+        context: &CoreContext,
+        traffic: &mut Traffic,
     ) {
         while let Some(entry) = live.queue.front() {
-            let decision = decide(entry, peer, came, live.have_until, &self.modes, ground);
+            let decision = decide(entry, peer, came, live.have_until, &self.modes, context);
             let frame = match decision {
                 SendDecision::Pass => None,
                 SendDecision::Withhold(reason) => {
-                    tally.withhold(entry, reason, peer, ground);
+                    tally.withhold(entry, reason, peer, context);
                     None
                 }
                 SendDecision::Offer => Some(WireFrame::Have(have(entry))),
-                SendDecision::Push => Some(WireFrame::Carrier(carrier(entry, ground.own_name()))),
+                SendDecision::Push => Some(WireFrame::Carrier(carrier(entry, context.own_name()))),
             };
             let mark = entry.mark();
             if let Some(frame) = frame {
-                let bytes = u32::try_from(frame.weight()).unwrap_or(u32::MAX);
+                let (frame, size) = sized(frame, context);
+                let bytes = u32::try_from(size).unwrap_or(u32::MAX);
                 if !self.pipe.has_room() || !live.takes(bytes) {
                     return;
                 }
                 live.unacked.push_back((mark.seq, bytes));
                 live.unacked_bytes += u64::from(bytes);
                 live.told = mark;
-                live.told_at = ground.tick();
-                self.pipe.send(frame, ground);
+                live.told_at = context.tick();
+                self.pipe.send_sized((frame, size), context, traffic);
             }
             came.remove(&mark.seq);
             live.position = mark;
@@ -318,13 +337,13 @@ impl FeedSender {
         }
     }
 
-    fn send_skip(&mut self, live: &mut LiveSender, ground: &mut CoreContext) {
+    fn send_skip(&mut self, live: &mut LiveSender, context: &CoreContext, traffic: &mut Traffic) {
         let scanned = live.position.seq - live.told.seq;
-        let due = scanned >= SKIP_SCANNED_MAX || ground.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
+        let due = scanned >= SKIP_SCANNED_MAX || context.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
         if scanned > 0 && due && self.pipe.has_room() {
             live.told = live.position;
-            live.told_at = ground.tick();
-            self.pipe.send(WireFrame::Skip(Skip { to: live.position, dropped: 0 }), ground);
+            live.told_at = context.tick();
+            self.pipe.send(WireFrame::Skip(Skip { to: live.position, dropped: 0 }), context, traffic);
         }
     }
 
@@ -363,12 +382,12 @@ impl LiveSender {
     }
 }
 
-fn shared(entry: &Entry, peer: &Peer, ground: &CoreContext) -> Result<(), WithheldReason> {
+fn shared(entry: &Entry, peer: &Peer, context: &CoreContext) -> Result<(), WithheldReason> {
     let core = entry.envelope.core();
-    if !ground.on(ProtocolRule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
+    without!(context, HomeLabel => if peer.has_name(&core.id.publisher) && core.tlp >= policy::Tlp::Amber {
         return Err(WithheldReason::TlpHop);
-    }
-    policy::share(core, &entry.path, ground.trust.own_names(), peer, ground.clock.trusted(ground.now))
+    });
+    policy::share(core, &entry.path, context.trust.own_names(), peer, context.clock.trusted(context.now))
 }
 
 fn decide(
@@ -377,13 +396,16 @@ fn decide(
     came: &BTreeSet<u64>,
     have_until: u64,
     modes: &BTreeMap<PublisherName, bool>,
-    ground: &CoreContext,
+    context: &CoreContext,
 ) -> SendDecision {
     let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
-    if from_peer && (came.contains(&entry.seq) || !ground.on(ProtocolRule::OfferSource)) {
+    if from_peer && came.contains(&entry.seq) {
         return SendDecision::Pass;
     }
-    if let Err(reason) = shared(entry, peer, ground) {
+    without!(context, OfferSource => if from_peer {
+        return SendDecision::Pass;
+    });
+    if let Err(reason) = shared(entry, peer, context) {
         return SendDecision::Withhold(reason);
     }
     let publisher = entry.envelope.publisher();
@@ -392,7 +414,7 @@ fn decide(
     if entry.seq <= have_until || in_path || home {
         return SendDecision::Offer;
     }
-    let eager = modes.get(publisher).copied().unwrap_or(ground.is_own(publisher));
+    let eager = modes.get(publisher).copied().unwrap_or(context.is_own(publisher));
     if eager { SendDecision::Push } else { SendDecision::Offer }
 }
 
@@ -427,19 +449,19 @@ fn bounded(window: Window) -> Window {
 }
 
 /// Returns the HELLO of this node, with the state of our journal.
-pub fn hello(ground: &CoreContext) -> WireFrame {
-    let own = ground.ledger.statements.of(ground.trust.own_key());
+pub fn hello(context: &CoreContext, disk: &CoreDisk) -> WireFrame {
+    let own = disk.ledger.statements.of(context.trust.own_key());
     WireFrame::Hello(Box::new(Hello {
-        name: ground.own_name().clone(),
-        federation: ground.config.federation.clone(),
+        name: context.own_name().clone(),
+        federation: context.config.federation.clone(),
         version_min: crate::wire::WIRE_VERSION_MIN,
         version_max: crate::wire::WIRE_VERSION_MAX,
-        software: ground.config.software.clone(),
-        instance: ground.config.instance,
-        log_id: ground.ends.log_id,
-        first_seq: ground.ends.first_seq(),
-        last_seq: ground.ends.last.seq,
-        now: ground.now.wall,
+        software: context.config.software.clone(),
+        instance: context.config.instance,
+        log_id: disk.ends.log_id,
+        first_seq: disk.ends.first_seq(),
+        last_seq: disk.ends.last.seq,
+        now: context.now.wall,
         capabilities: Vec::new(),
         key_statements: own.into_iter().flat_map(StatedKeys::all).map(|said| said.bytes().clone()).collect(),
     }))

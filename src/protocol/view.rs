@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::PublisherName;
-use crate::policy::WithheldReason;
-use crate::protocol::failing::FilterFailures;
 use crate::protocol::handoff::HandoffTally;
 use crate::protocol::io::ConsumerRequest;
 use crate::protocol::link::{ContactState, PeerSession};
 use crate::protocol::node::Node;
-use crate::protocol::obstacle::Obstacle;
 use crate::protocol::sent::SentExceptions;
-use crate::record::{ConsumerName, JournalEnds, Position};
-use crate::time::{Tick, Timestamp};
-use crate::wire::{VerdictCode, VerdictNumber};
+use crate::record::{ConsumerName, JournalEnds};
+use crate::status::{ConsumerStatus, PeerState, PeerStatus, ReceivedStatus, SentStatus};
+use crate::time::Timestamp;
 
 #[derive(Clone, Debug)]
 pub struct NodeView {
@@ -30,180 +27,172 @@ pub struct NodeView {
     pub equivocations: BTreeMap<PublisherName, u64>,
 }
 
+/// One peer. The files and the watches of the daemon complete its status.
 #[derive(Clone, Debug)]
 pub struct PeerView {
-    pub name: PublisherName,
-    /// Its keys are revoked, by itself or by this node's operator.
-    pub revoked: bool,
-    pub contact: ContactState,
+    pub status: PeerStatus,
     /// Is the feed to them, or from them, running?
     pub sends: bool,
     pub receives: bool,
-    pub sent: SentView,
-    pub received: ReceivedView,
-    pub facts: FactsView,
-}
-
-#[derive(Clone, Debug)]
-pub struct SentView {
-    /// `None` until the peer acknowledged something since the start.
-    pub position: Option<u64>,
     /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
     pub looked_at: Option<u64>,
-    /// Entries that the feed passed and the peer does not have.
+    /// Entries that the feed to them passed and the peer does not have.
     pub exceptions: Arc<SentExceptions>,
-    pub offered: u64,
-    pub accepted: u64,
-    pub refused: u64,
-    pub deferred: u64,
-    pub rejected: u64,
-    pub withheld: BTreeMap<WithheldReason, u64>,
-    /// Of the rejected ones, those that the peer's own policy does not want.
-    pub not_wanted: u64,
-    pub failing: FilterFailures,
-    pub last_rejection: Option<VerdictNumber>,
-}
-
-#[derive(Clone, Debug)]
-pub struct ReceivedView {
-    pub position: u64,
-    /// `None` if the peer's end is not known.
-    pub lag_events: Option<u64>,
     /// When the peer stored its newest entry.
     pub head_stored: Option<Timestamp>,
-    pub accepted: u64,
-    pub refused: u64,
-    pub missing: u64,
-    pub owed: u64,
     /// Entries between arrival and verdict.
     pub open: u64,
-    pub rejected: BTreeMap<VerdictCode, u64>,
-    pub failing: FilterFailures,
-}
-
-#[derive(Clone, Debug)]
-pub struct FactsView {
-    pub last_error: Option<String>,
-    pub skew_ms: Option<i64>,
-    pub software: Option<String>,
-    /// The name that the peer gave last, if it is not that of its file here.
-    pub called: Option<PublisherName>,
-    pub down_cause: Option<String>,
-    pub was_connected: bool,
-    /// Obstacles, worst first.
-    pub obstacles: Vec<Obstacle>,
-    /// How long ago the last frame of any feed with it came, in ms.
-    pub last_frame_ms_ago: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct ConsumerView {
     pub name: ConsumerName,
-    pub position: Position,
-    pub lag_events: u64,
+    pub status: ConsumerStatus,
+    /// It also gets what this node publishes.
+    pub own: bool,
     /// Its request; `None` if it is not connected.
     pub request: Option<ConsumerRequest>,
-    pub failing: FilterFailures,
-}
-
-impl ConsumerView {
-    pub const fn connected(&self) -> bool {
-        self.request.is_some()
-    }
 }
 
 impl Node {
+    /// Returns the figures that `status` shows.
     pub fn view(&self) -> NodeView {
-        let ground = &self.ground;
-        let last = ground.ends.last.seq;
-        let consumers = ground.durable.consumers.iter().map(|(name, position)| ConsumerView {
-            name: name.clone(),
-            position: position.clone(),
-            lag_events: last.saturating_sub(position.seq),
-            request: self.handoffs.request(name).cloned(),
-            failing: self.handoffs.failing(name),
+        let core = &self.core;
+        let last = core.disk.ends.last.seq;
+        let consumers = core.disk.durable.consumers.iter().map(|(name, position)| {
+            let request = self.handoffs.request(name).cloned();
+            let status = ConsumerStatus {
+                name: name.to_string(),
+                position: position.seq,
+                lag_events: Some(last.saturating_sub(position.seq)),
+                lag_s: None,
+                filter_failing: self.handoffs.failing(name).shown(),
+                connected: request.is_some(),
+                missing: position.missing,
+                missing_at: None,
+            };
+            ConsumerView { name: name.clone(), status, own: position.own, request }
         });
-        let equivocations = ground.ledger.equivocations.iter();
+        let equivocations = core.disk.ledger.equivocations.iter();
         NodeView {
-            ends: ground.ends,
-            floor: ground.ledger.floor,
-            steady: ground.steady(),
-            clock_off: ground.clock.is_off(),
+            ends: core.disk.ends,
+            floor: core.disk.ledger.floor,
+            steady: core.context.steady(),
+            clock_off: core.context.clock.is_off(),
             disk_full: self.is_stalled(),
-            peers: self.links.values().map(|link| self.peer_view(link, ground.tick())).collect(),
+            peers: self.links.values().map(|link| self.peer_view(link)).collect(),
             consumers: consumers.collect(),
             handoffs: self.handoffs.tally,
             equivocations: equivocations.map(|(name, known)| (name.clone(), known.len() as u64)).collect(),
         }
     }
 
-    /// Nothing created before it is taken.
     /// Returns the position of a consumer, as it is on disk.
     pub fn position(&self, name: &ConsumerName) -> Option<u64> {
-        self.ground.durable.consumers.get(name).map(|position| position.seq)
+        self.core.disk.durable.consumers.get(name).map(|position| position.seq)
     }
 
+    /// Nothing created before it is taken.
     pub fn floor(&self) -> Timestamp {
-        self.ground.ledger.floor.unwrap_or_default()
+        self.core.disk.ledger.floor.unwrap_or_default()
     }
 
     /// How far each feed has got, by peer.
     pub fn feed_states(&self) -> impl Iterator<Item = (&PublisherName, &crate::record::FeedState)> {
-        self.ground.durable.feeds.iter()
+        self.core.disk.durable.feeds.iter()
     }
 
-    fn peer_view(&self, link: &PeerSession, now: Tick) -> PeerView {
-        let ground = &self.ground;
-        let name = &link.peer.name;
-        let state = ground.ledger.feeds.get(name);
-        let cursor = ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
+    fn peer_view(&self, link: &PeerSession) -> PeerView {
+        let (facts, now) = (&link.facts, self.core.context.now);
+        let (connected, since, address) = match &link.contact.state {
+            ContactState::Up { since, address } => (true, *since, Some(address.clone())),
+            ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
+        };
         let head = link.receiver.as_ref().and_then(|receiver| receiver.head());
-        let sent = &link.tally.sent;
-        let unacked = link.sender.as_ref().map_or(0, |sender| sender.unacked());
-        let received = &link.tally.received;
+        let open = link.receiver.as_ref().map_or(0, |receiver| receiver.open_count());
+        let status = PeerStatus {
+            name: link.peer.name.clone(),
+            state: match link.peer.paused {
+                _ if link.peer.revoked => PeerState::Revoked,
+                true => PeerState::Paused,
+                false => PeerState::Trusted,
+            },
+            verified: false,
+            connected,
+            since: Some(since),
+            address,
+            addresses: Vec::new(),
+            publisher_only: link.peer.publisher_only,
+            was_connected: facts.was_connected,
+            down_cause: facts.down_cause.clone().filter(|_| !connected),
+            stands_since: None,
+            skew_ms: facts.skew_ms,
+            software: facts.software.clone(),
+            last_frame: link.last_frame().map(|last| now.wall.minus_ms(now.tick.since_ms(last))),
+            last_event: None,
+            expect_every_s: None,
+            contact: None,
+            sent: self.sent_status(link),
+            received: self.received_status(link, head.map(|(seq, _)| seq), open),
+            fault: facts.obstacles.worst(now.tick).map(|obstacle| obstacle.as_fault(facts.called.as_ref())),
+            last_error: facts.last_error.clone(),
+        };
         PeerView {
-            name: name.clone(),
-            contact: link.contact.state.clone(),
-            revoked: link.peer.revoked,
+            status,
             sends: link.sender.as_ref().is_some_and(|sender| sender.is_live()),
             receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
-            sent: SentView {
-                position: sent.acked,
-                looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
-                exceptions: Arc::clone(&sent.exceptions),
-                // If an entry was lost with its stream, it is sent again: it counts once, when its fate is known.
-                offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
-                accepted: sent.accepted,
-                refused: sent.refused,
-                deferred: sent.deferred,
-                rejected: sent.rejected,
-                withheld: sent.withheld.clone(),
-                not_wanted: sent.not_wanted,
-                failing: sent.failing.clone(),
-                last_rejection: sent.last_rejection.map(|(_, said)| said),
-            },
-            received: ReceivedView {
-                position: cursor,
-                lag_events: head.map(|(seq, _)| seq.saturating_sub(cursor)),
-                head_stored: head.map(|(_, stored)| stored).filter(|stored| stored.0 > 0),
-                accepted: received.accepted,
-                refused: received.refused,
-                missing: received.missing,
-                owed: state.map_or(0, |state| state.owed.len() as u64),
-                open: link.receiver.as_ref().map_or(0, |receiver| receiver.open_count()),
-                rejected: received.rejected.clone(),
-                failing: received.failing.clone(),
-            },
-            facts: FactsView {
-                last_error: link.facts.last_error.clone(),
-                skew_ms: link.facts.skew_ms,
-                software: link.facts.software.clone(),
-                called: link.facts.called.clone(),
-                down_cause: link.facts.down_cause.clone(),
-                was_connected: link.facts.was_connected,
-                obstacles: link.facts.obstacles.all(now),
-                last_frame_ms_ago: link.last_frame().map(|last| now.since_ms(last)),
-            },
+            looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
+            exceptions: Arc::clone(&link.tally.sent.exceptions),
+            head_stored: head.map(|(_, stored)| stored).filter(|stored| stored.0 > 0),
+            open,
+        }
+    }
+
+    fn sent_status(&self, link: &PeerSession) -> SentStatus {
+        let sent = &link.tally.sent;
+        let last = self.core.disk.ends.last.seq;
+        let unacked = link.sender.as_ref().map_or(0, |sender| sender.unacked());
+        SentStatus {
+            position: sent.acked,
+            lag_events: sent.acked.map(|position| last.saturating_sub(position)),
+            lag_s: None,
+            // If an entry was lost with its stream, it is sent again: it counts once, when its fate is known.
+            offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
+            accepted: sent.accepted,
+            refused: sent.refused,
+            deferred: sent.deferred,
+            rejected: sent.rejected,
+            withheld: sent.withheld.values().sum(),
+            withheld_why: sent
+                .withheld
+                .iter()
+                .map(|(why, count)| (why.as_str().to_owned(), *count))
+                .collect(),
+            filter_failing: sent.failing.shown(),
+            rejected_wrongly: sent.rejected.saturating_sub(sent.not_wanted),
+            rejected_at: None,
+            rejected_why: sent.last_rejection.map(|(_, said)| said.to_string()),
+        }
+    }
+
+    fn received_status(&self, link: &PeerSession, head: Option<u64>, open: u64) -> ReceivedStatus {
+        let (name, received) = (&link.peer.name, &link.tally.received);
+        let position = self.core.disk.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
+        let owed = self.core.disk.ledger.feeds.get(name).map_or(0, |state| state.owed.len() as u64);
+        let rejected: u64 = received.rejected.values().sum();
+        ReceivedStatus {
+            position: Some(position),
+            lag_events: head.map(|head| head.saturating_sub(position)),
+            lag_s: None,
+            offered: received.accepted + received.refused + rejected + received.missing + owed + open,
+            accepted: received.accepted,
+            refused: received.refused,
+            deferred: owed,
+            rejected,
+            missing: received.missing,
+            owed,
+            filter_failing: received.failing.shown(),
+            missing_at: None,
         }
     }
 }

@@ -4,53 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::StatementBook;
-use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, READ_AGAIN_MIN_MS};
-use crate::record::{BrokenEntry, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition};
+use crate::record::{
+    BrokenEntry, ConsumerName, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition,
+};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
-
-/// The name of a consumer: as `out.sock` or the configuration gives it, in the form of a publisher's, or `CLIENT/NAME` for
-/// one of a client of the HTTP door. So a client cannot take the position of another consumer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConsumerName(String);
-
-impl ConsumerName {
-    /// # Errors
-    /// [`IdentityError::Name`].
-    pub fn parse(text: &str) -> Result<Self, IdentityError> {
-        PublisherName::parse(text).map(|name| Self(name.to_string()))
-    }
-
-    /// Returns the consumer `name` of a client.
-    ///
-    /// # Errors
-    /// [`IdentityError::Name`].
-    pub fn of_client(client: &PublisherName, name: &str) -> Result<Self, IdentityError> {
-        PublisherName::parse(name).map(|name| Self(format!("{client}/{name}")))
-    }
-
-    /// Reads either form.
-    ///
-    /// # Errors
-    /// [`IdentityError::Name`].
-    pub fn parse_any(text: &str) -> Result<Self, IdentityError> {
-        match text.split_once('/') {
-            Some((client, name)) => Self::of_client(&PublisherName::parse(client)?, name),
-            None => Self::parse(text),
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for ConsumerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// How far a consumer has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,9 +26,12 @@ pub struct Position {
     pub generation: u64,
 }
 
+/// All that a node remembers beside its entries: the notes of the journal, applied in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
+    /// Of each peer that it reads.
     pub feeds: BTreeMap<PublisherName, FeedState>,
+    /// Of each named consumer.
     pub consumers: BTreeMap<ConsumerName, Position>,
     /// How often the operator moved or removed a position. A new consumer gets it as its generation.
     pub generation: u64,
@@ -88,6 +51,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Applies one note.
     pub fn apply(&mut self, note: &Note) {
         match note {
             Note::Advanced { peer, to } => self.feed(peer).advance(*to),

@@ -2,7 +2,9 @@
 //! and marks of time. `bytes` turns records into bytes; `ledger` is the state that remains when they are replayed.
 //! Nothing here touches a disk.
 
+#[cfg(any(feature = "node", feature = "sim"))]
 pub mod bytes;
+mod consumer_name;
 pub mod feed_state;
 pub mod ledger;
 pub mod losses;
@@ -16,8 +18,9 @@ use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, Publ
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
+pub use consumer_name::ConsumerName;
 pub use feed_state::FeedState;
-pub use ledger::{ConsumerName, Ledger, Position};
+pub use ledger::{Ledger, Position};
 pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
 pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
@@ -25,13 +28,16 @@ pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
 /// A record that the core asks the store to append, in the order given, as one batch.
 #[derive(Clone, Debug)]
 pub enum NewRecord {
+    /// An envelope with its path.
     Carrier(NewCarrier),
+    /// A note for the ledger.
     Note(Note),
 }
 
 /// A carrier to be appended. The store gives it its seq and check.
 #[derive(Clone, Debug)]
 pub struct NewCarrier {
+    /// The envelope, proved.
     pub envelope: VerifiedEnvelope,
     /// As it came, ending with the source; empty for a local submission.
     pub path: HopPath,
@@ -41,6 +47,7 @@ pub struct NewCarrier {
 
 /// Everything in the journal that is no carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Note {
     /// A feed's cursor moved forward.
     Advanced { peer: PublisherName, to: Mark },
@@ -103,17 +110,22 @@ impl Note {
 /// A stored carrier, as readers see it. Only synced entries are ever handed out.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Its number in this journal.
     pub seq: u64,
     /// The running check after this carrier.
     pub check: Check,
+    /// When this node stored it.
     pub arrived: Timestamp,
+    /// The nodes that it came through.
     pub path: HopPath,
+    /// The envelope.
     pub envelope: Arc<Envelope>,
     /// Earlier entries with the same content id, of any publisher; empty unless `ids` is `content`.
     pub twins: Vec<Twin>,
     /// The event by which its publisher withdrew it, and the newest that replaces it, as far as known when this was
     /// read for a consumer or the command line; a feed does not ask.
     pub withdrawn_by: Option<EventId>,
+    /// The event that replaces it.
     pub replaced_by: Option<EventId>,
 }
 
@@ -130,10 +142,12 @@ impl Entry {
         self.path.last()
     }
 
+    /// Returns the digest of the signed bytes.
     pub fn digest(&self) -> CoreDigest {
         self.envelope.digest()
     }
 
+    /// Returns its place in the journal.
     pub fn mark(&self) -> Mark {
         Mark { seq: self.seq, check: self.check }
     }
@@ -142,6 +156,7 @@ impl Entry {
 /// The beginning and the end of a journal: HELLO states them, and a cursor is compared with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEnds {
+    /// Drawn when the journal was made.
     pub log_id: LogId,
     /// The place before the oldest carrier still held: `floor.seq + 1` is the first seq.
     pub floor: Mark,
@@ -149,6 +164,7 @@ pub struct JournalEnds {
     pub last: Mark,
     /// Arrival of the newest and the oldest carrier.
     pub newest: Timestamp,
+    /// Arrival of the oldest carrier.
     pub oldest: Timestamp,
 }
 
@@ -160,6 +176,7 @@ impl JournalEnds {
 }
 
 /// A reason for which the lowest rejected place of a feed is kept.
+#[cfg(any(feature = "node", feature = "sim"))]
 pub const CURABLE_REASONS: [VerdictCode; 7] = [
     VerdictCode::UnknownPublisher,
     VerdictCode::UnknownKey,

@@ -5,15 +5,18 @@ use std::ops::Deref;
 
 use crate::identity::PublisherName;
 use crate::limits::PUBLISHER_PLACES_MAX;
+#[cfg(any(feature = "node", feature = "sim"))]
 use crate::record::CURABLE_REASONS;
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
 /// Reasons for which entries are deferred without an owed place, and one for entries that were lost here.
+#[cfg(any(feature = "node", feature = "sim"))]
 const DEFERRED_REASONS: usize = 4;
 
 /// Places of one feed: one for each curable reason, and for what is deferred one for each publisher up to a bound,
 /// and one for all others.
+#[cfg(any(feature = "node", feature = "sim"))]
 pub const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
 
 /// The place from which to read again when the reason is cured.

@@ -7,13 +7,11 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, Signer};
 use crate::identity::{EventId, PublisherName};
-use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{DoorInput, OperatorInput, Ticket};
 use crate::sim::faults::SimFault;
 use crate::sim::liar::Liar;
 use crate::sim::machine::{BEGINNING, DiskHarm, SimMachine};
@@ -107,25 +105,16 @@ pub(super) fn core(
     let padding = "x".repeat(look.body_bytes);
     let body = format!(r#"{{"source.ip":"192.0.2.{}","extra.nth":{nth},"raw":"{padding}"}}"#, nth % 256);
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId {
             publisher,
             project: crate::identity::ProjectName::parse("simulated").expect("bug: it is a name"),
             uuid: uuid::Builder::from_random_bytes(uuid).into_uuid(),
         },
-        ids: IdScheme::Random,
         created,
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
         tlp: look.tlp,
         to: look.to,
-        max_hops: MAX_HOPS_DEFAULT,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::from(body)),
+        ..crate::fixture::core()
     }
 }
 
@@ -173,7 +162,7 @@ impl SimWorld {
                 self.plan.peering.later.retain(|later| *later != (node, publisher));
                 let trust = trust(&self.plan, node);
                 self.machines[node].trust = trust.clone();
-                self.say(node, Input::Trust(trust));
+                self.say(node, Input::Operator(OperatorInput::Trust(trust)));
             }
             SimFault::Reconnect { node } => self.reconnect(node, false),
             SimFault::StaleAck { node } => self.reconnect(node, true),
@@ -269,7 +258,7 @@ impl SimWorld {
         let ticket: Ticket = self.ticket();
         if self.machines[node].process.is_some() {
             self.witness.submits(node, ticket, key);
-            self.say(node, Input::Submit { ticket, envelope });
+            self.say(node, Input::Door(DoorInput::Submit { ticket, envelope }));
         }
         Ok(())
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 
 use crate::envelope::Envelope;
-use crate::protocol::{Input, ProtocolRule};
+use crate::protocol::Input;
+use crate::protocol::io::StoreInput;
+use crate::protocol::rules::ProtocolRule;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::scheduler::SimEvent;
@@ -180,7 +182,10 @@ impl SimWorld {
             Ok(None) => Ok(()),
             Ok(Some(retired)) => {
                 self.gave_up(node);
-                self.say(node, Input::Retired { ends: retired.ends, missing: retired.missing });
+                self.say(
+                    node,
+                    Input::Store(StoreInput::Retired { ends: retired.ends, missing: retired.missing }),
+                );
                 self.look(node)
             }
             Err(error) => self.store_failed(node, &error),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::envelope::Signer;
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
-use crate::protocol::io::{Role, StreamId};
+use crate::protocol::io::{Role, StreamId, TransportInput, TransportOutput};
 use crate::protocol::{Input, Output};
 use crate::sim::founding::{NodeLook, core};
 use crate::time::Now;
@@ -76,14 +76,17 @@ impl Liar {
         let mut outputs = Vec::new();
         for input in inputs {
             match input {
-                Input::FeedOpened { stream, role: Role::Sender, .. } => {
-                    outputs.push(Output::Send { stream, frame: self.hello(now) });
+                Input::Transport(TransportInput::FeedOpened { stream, role: Role::Sender, .. }) => {
+                    outputs.push(Output::Transport(TransportOutput::send(stream, self.hello(now))));
                 }
-                Input::FeedClosed { stream, .. } if self.live == Some(stream) => self.live = None,
-                Input::Frames { stream, frames } => {
+                Input::Transport(TransportInput::FeedClosed { stream, .. }) if self.live == Some(stream) => {
+                    self.live = None
+                }
+                Input::Transport(TransportInput::Frames { stream, frames }) => {
                     let answers = frames.into_iter().filter_map(|frame| self.answer(stream, frame));
-                    outputs.extend(answers.map(|frame| Output::Send { stream, frame }));
-                    outputs.push(Output::Resume { stream });
+                    outputs
+                        .extend(answers.map(|frame| Output::Transport(TransportOutput::send(stream, frame))));
+                    outputs.push(Output::Transport(TransportOutput::Resume { stream }));
                 }
                 _ => {}
             }
@@ -97,7 +100,7 @@ impl Liar {
         self.flood.rounds -= 1;
         let frames = (0..self.flood.frames).map(|_| self.lie(now)).collect::<Vec<_>>();
         self.sent += self.flood.frames;
-        frames.into_iter().map(|frame| Output::Send { stream, frame }).collect()
+        frames.into_iter().map(|frame| Output::Transport(TransportOutput::send(stream, frame))).collect()
     }
 
     fn hello(&self, now: Now) -> WireFrame {

@@ -11,8 +11,9 @@ use rand::RngExt as _;
 use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, EventKey, LogId, PublisherName};
 use crate::policy::TrustList;
-use crate::protocol::io::{StoreFailure, Ticket};
-use crate::protocol::{CoreConfig, Input, Node, Output, ProtocolRule, intake};
+use crate::protocol::io::{StoreFailure, StoreInput, StoreOutput, StoreQuestion, Ticket};
+use crate::protocol::rules::ProtocolRule;
+use crate::protocol::{CoreConfig, Input, Node, Output, intake};
 use crate::record::{Entry, JournalEnds, NewRecord, Note};
 use crate::sim::liar::Liar;
 use crate::sim::plan::SimPlan;
@@ -26,7 +27,6 @@ use crate::store::memory_disk::{DiskNeglects, MemoryDisk};
 use crate::store::seen::SeenChecks;
 use crate::store::seen::memory::MemorySeen;
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::VerdictCode;
 
 /// Simulated time begins here: 20 minutes after midnight.
 pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
@@ -75,6 +75,8 @@ pub struct NodeProcess {
     pub core: Node,
     pub engine: StoreEngine<MemoryDisk, MemorySeen>,
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
+    /// An append failed, and the core has not said that it heard of that.
+    refusing: bool,
     /// Asked of the seen set, and not answered: it waits for room to be made again.
     asked: VecDeque<(Ticket, Vec<EventKey>)>,
     /// When the last answer of the seen set comes: the next is not before it.
@@ -97,7 +99,7 @@ type Checked = (Bytes, Vec<[u8; 32]>);
 /// The results of workers, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
 pub struct SimWorkers {
-    found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
+    found: HashMap<Checked, Result<VerifiedEnvelope, intake::Rejection>>,
 }
 
 impl SimWorkers {
@@ -105,7 +107,7 @@ impl SimWorkers {
         &mut self,
         envelope: UnverifiedEnvelope,
         candidates: Vec<ed25519_dalek::VerifyingKey>,
-    ) -> Result<VerifiedEnvelope, VerdictCode> {
+    ) -> Result<VerifiedEnvelope, intake::Rejection> {
         let name =
             (envelope.envelope().bytes().clone(), candidates.iter().map(|key| key.to_bytes()).collect());
         self.found.entry(name).or_insert_with(|| intake::inspect(envelope, &candidates)).clone()
@@ -159,7 +161,7 @@ impl SimMachine {
             dialect: plan.dialect(self.number),
         };
         let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
-        core.handle_input(Input::Broken(opened.lacks.clone()), now);
+        core.handle_input(StoreInput::Broken(opened.lacks.clone()), now);
         let (life, appends, asked) = (self.lives, VecDeque::new(), VecDeque::new());
         let positions_rise = rules.on(ProtocolRule::PositionsRise);
         let met = BTreeSet::new();
@@ -169,6 +171,7 @@ impl SimMachine {
             core,
             engine,
             appends,
+            refusing: false,
             asked,
             known_at,
             floors,
@@ -277,7 +280,12 @@ impl NodeProcess {
         let Some((ticket, records)) = self.appends.pop_front() else { return Ok(None) };
         let committed = match self.engine.append(records) {
             Ok((first_seq, ends)) => {
-                agenda.tell(number, self.life, 0, Input::Stored { ticket, first_seq, ends });
+                agenda.tell(
+                    number,
+                    self.life,
+                    0,
+                    Input::Store(StoreInput::Stored { ticket, first_seq, ends }),
+                );
                 let mut entries = Vec::new();
                 for seq in first_seq..=ends.last.seq {
                     entries.extend(self.engine.journal.entry(seq)?);
@@ -295,10 +303,10 @@ impl NodeProcess {
             }
             Err(error) if error.is_full() => {
                 // Records handed over behind it are not in the journal either.
-                let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
-                for ticket in failed {
-                    let failure = StoreFailure::DiskFull;
-                    agenda.tell(number, self.life, 0, Input::NotStored { ticket, failure });
+                self.refusing = true;
+                let behind = std::mem::take(&mut self.appends);
+                for ticket in std::iter::once(ticket).chain(behind.into_iter().map(|(ticket, _)| ticket)) {
+                    self.refuse(ticket, agenda, number);
                 }
                 None
             }
@@ -308,6 +316,13 @@ impl NodeProcess {
             self.arrange_commit(agenda, number);
         }
         Ok(committed)
+    }
+
+    /// The answer may take a while, in which the core hands over more.
+    fn refuse(&self, ticket: Ticket, agenda: &mut SimScheduler, number: usize) {
+        let after = agenda.draw(agenda.weather.answer_ms);
+        let answer = StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull };
+        agenda.tell(number, self.life, after, Input::Store(answer));
     }
 
     /// Without rule `PositionsRise` the position that comes last counts.
@@ -342,14 +357,14 @@ impl NodeProcess {
             let floor = self.engine.floor();
             let broken = self.engine.take_lacks();
             if !broken.is_empty() {
-                agenda.tell(number, self.life, 0, Input::Broken(broken));
+                agenda.tell(number, self.life, 0, Input::Store(StoreInput::Broken(broken)));
             }
             self.known_at = self.known_at.max(agenda.now + took);
             if self.floors.last().is_none_or(|(_, known)| *known < floor) {
                 self.floors.push((self.known_at, floor));
             }
             let took = self.known_at - agenda.now;
-            agenda.tell(number, self.life, took, Input::Known { ticket, digests, floor });
+            agenda.tell(number, self.life, took, Input::Store(StoreInput::Known { ticket, digests, floor }));
         }
         Ok(())
     }
@@ -368,7 +383,15 @@ impl NodeProcess {
         self.look_up(agenda, number, 0)?;
         let took = agenda.draw(agenda.weather.answer_ms);
         let answer = match output {
-            Output::Append { ticket, records } => {
+            Output::Store(StoreOutput::GoOn) => {
+                self.refusing = false;
+                return Ok(None);
+            }
+            Output::Store(StoreOutput::Append { ticket, .. }) if self.refusing => {
+                self.refuse(ticket, agenda, number);
+                return Ok(None);
+            }
+            Output::Store(StoreOutput::Append { ticket, records }) => {
                 let notes = records.iter().filter(|record| matches!(record, NewRecord::Note(_)));
                 self.notes += notes.count() as u64;
                 let records = if self.positions_rise { records } else { self.replacing(records) };
@@ -378,23 +401,23 @@ impl NodeProcess {
                 }
                 return Ok(None);
             }
-            Output::LookUp { ticket, keys } => {
+            Output::Ask(StoreQuestion::LookUp { ticket, keys }) => {
                 self.asked.push_back((ticket, keys));
                 self.look_up(agenda, number, took)?;
                 return Ok(None);
             }
-            Output::Read { reader, after_seq, bytes_max } => {
+            Output::Ask(StoreQuestion::Read { reader, after_seq, bytes_max }) => {
                 let read = self.engine.read(after_seq, bytes_max)?;
                 self.met.extend(read.broken.iter().map(|entry| entry.key));
-                Input::Entries { reader, read }
+                Input::Store(StoreInput::Entries { reader, read })
             }
-            Output::Fetch { ticket, id } => {
+            Output::Ask(StoreQuestion::Fetch { ticket, id }) => {
                 let entry = past_damage(self.engine.journal.fetch(&id))?;
-                Input::Fetched { ticket, entry: entry.flatten() }
+                Input::Store(StoreInput::Fetched { ticket, entry: entry.flatten() })
             }
-            Output::CheckMarks { ticket, marks } => {
+            Output::Ask(StoreQuestion::CheckMarks { ticket, marks }) => {
                 let agrees = past_damage(self.engine.journal.newest_agreeing(&marks))?;
-                Input::MarksChecked { ticket, agrees: agrees.flatten() }
+                Input::Store(StoreInput::MarksChecked { ticket, agrees: agrees.flatten() })
             }
             Output::Verify { ticket, envelopes } => {
                 let results =

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use crate::identity::PublisherName;
 use crate::protocol::Input;
-use crate::protocol::io::{DialFailure, Role, StreamId};
+use crate::protocol::io::{DialFailure, Role, StreamId, TransportInput};
 use crate::sim::scheduler::{SimEvent, SimScheduler};
 use crate::wire::{WireFrame, frame};
 
@@ -143,7 +143,12 @@ impl Network {
         };
         if let Some(failure) = failure {
             let peer = self.names[to].clone();
-            return self.tell(agenda, from, 0, Input::DialFailed { peer, failure });
+            return self.tell(
+                agenda,
+                from,
+                0,
+                Input::Transport(TransportInput::DialFailed { peer, failure }),
+            );
         }
         if self.alive().any(|(_, conn)| conn.ends.contains(&from) && conn.ends.contains(&to)) {
             return;
@@ -155,7 +160,12 @@ impl Network {
             known.insert(self.made);
             if known.len() == 1 {
                 let peer = self.names[peer].clone();
-                self.tell(agenda, node, 0, Input::Connected { peer, address: "simulated".into() });
+                self.tell(
+                    agenda,
+                    node,
+                    0,
+                    Input::Transport(TransportInput::Connected { peer, address: "simulated".into() }),
+                );
             }
         }
     }
@@ -216,11 +226,21 @@ impl Network {
             }
         }
         for stream in told {
-            self.tell(agenda, node, 0, Input::FeedClosed { stream, cause: "connection lost".into() });
+            self.tell(
+                agenda,
+                node,
+                0,
+                Input::Transport(TransportInput::FeedClosed { stream, cause: "connection lost".into() }),
+            );
         }
         if self.believed[&(node, peer)].is_empty() {
             let peer = self.names[peer].clone();
-            self.tell(agenda, node, 0, Input::Disconnected { peer, cause: "connection lost".into() });
+            self.tell(
+                agenda,
+                node,
+                0,
+                Input::Transport(TransportInput::Disconnected { peer, cause: "connection lost".into() }),
+            );
         }
         self.streams.retain(|_, stream| stream.conn != id || stream.sides.iter().any(|side| side.open));
     }
@@ -247,7 +267,7 @@ impl Network {
                 agenda,
                 node,
                 after,
-                Input::FeedNotOpened { peer, cause: "no connection".into() },
+                Input::Transport(TransportInput::FeedNotOpened { peer, cause: "no connection".into() }),
             );
         };
         self.made += 1;
@@ -256,7 +276,12 @@ impl Network {
         sides[0].open = true;
         self.streams.insert(stream, Stream { conn, sides });
         let (name, id) = (self.names[peer].clone(), stream_id(stream, 0));
-        self.tell(agenda, node, 0, Input::FeedOpened { peer: name, stream: id, role: Role::Receiver });
+        self.tell(
+            agenda,
+            node,
+            0,
+            Input::Transport(TransportInput::FeedOpened { peer: name, stream: id, role: Role::Receiver }),
+        );
         self.put(agenda, ByteFlow { stream, from: 0 }, NetworkItem::Open);
     }
 
@@ -334,7 +359,7 @@ impl Network {
             let bytes = leaving.concat();
             if open {
                 let (stream, bytes) = (stream_id(flow.stream, flow.from), bytes.len());
-                self.tell(agenda, node, 0, Input::Sent { stream, bytes });
+                self.tell(agenda, node, 0, Input::Transport(TransportInput::Sent { stream, bytes }));
             }
             self.put(agenda, flow, NetworkItem::Bytes(bytes));
         }
@@ -360,7 +385,11 @@ impl Network {
                 NetworkItem::Open => {
                     side.open = true;
                     if let Some(life) = self.lives[node] {
-                        let input = Input::FeedOpened { peer: peer.clone(), stream: id, role: Role::Sender };
+                        let input = Input::Transport(TransportInput::FeedOpened {
+                            peer: peer.clone(),
+                            stream: id,
+                            role: Role::Sender,
+                        });
                         agenda.tell(node, life, 0, input);
                     }
                 }
@@ -378,7 +407,12 @@ impl Network {
             if !frames.is_empty() {
                 side.paused = true;
                 if let Some(life) = self.lives[node] {
-                    agenda.tell(node, life, 0, Input::Frames { stream: id, frames });
+                    agenda.tell(
+                        node,
+                        life,
+                        0,
+                        Input::Transport(TransportInput::Frames { stream: id, frames }),
+                    );
                 }
             }
             agenda.after(0, SimEvent::Leave(flow));
@@ -399,7 +433,15 @@ impl Network {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let (node, id) = (stream.sides[to].node, stream_id(number, to));
         if std::mem::take(&mut stream.sides[to].open) {
-            self.tell(agenda, node, 0, Input::FeedClosed { stream: id, cause: "closed by the peer".into() });
+            self.tell(
+                agenda,
+                node,
+                0,
+                Input::Transport(TransportInput::FeedClosed {
+                    stream: id,
+                    cause: "closed by the peer".into(),
+                }),
+            );
         }
         self.streams.remove(&number);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::identity::EventKey;
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, DoorInput};
 use crate::record::{ConsumerName, Entry};
 
 /// A connection of the consumer, or none.
@@ -70,7 +70,9 @@ impl SimPipeline {
     /// The connection ends; the next one is made at the next occasion.
     pub fn break_off(&mut self, stale_ack: bool) -> Option<Input> {
         self.stale_ack |= stale_ack;
-        std::mem::take(&mut self.connection).id.map(|consumer| Input::ConsumerGone { consumer })
+        std::mem::take(&mut self.connection)
+            .id
+            .map(|consumer| Input::Door(DoorInput::ConsumerGone { consumer }))
     }
 
     pub fn take(&mut self, consumer: ConsumerId, entries: &[Arc<Entry>]) -> bool {
@@ -107,22 +109,22 @@ impl SimPipeline {
                 acks: true,
                 filter: None,
             };
-            let mut says = vec![Input::ConsumerOpened { consumer, request }];
+            let mut says = vec![Input::Door(DoorInput::ConsumerOpened { consumer, request })];
             if std::mem::take(&mut self.stale_ack) {
-                says.push(Input::ConsumerAcked { consumer, seq: self.highest });
+                says.push(Input::Door(DoorInput::ConsumerAcked { consumer, seq: self.highest }));
             }
             return says;
         };
         let mut says = Vec::new();
         if std::mem::take(&mut self.connection.ready) {
-            says.push(Input::ConsumerReady { consumer });
+            says.push(Input::Door(DoorInput::ConsumerReady { consumer }));
         }
         if self.acks
             && let Some(seq) = self.connection.to_ack.take()
         {
             let still_open = self.connection.open.split_off(&(seq + 1));
             self.acked.extend(std::mem::replace(&mut self.connection.open, still_open));
-            says.push(Input::ConsumerAcked { consumer, seq });
+            says.push(Input::Door(DoorInput::ConsumerAcked { consumer, seq }));
         }
         says
     }

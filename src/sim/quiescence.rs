@@ -120,14 +120,13 @@ impl SimWorld {
 
     /// (5) Nothing is owed or open.
     fn unanswered(&self, machine: &SimMachine, view: &NodeView) -> Option<String> {
-        let lies =
-            |peer: &&PeerView| self.machines.iter().any(|it| it.name == peer.name && it.liar.is_some());
+        let lies = |peer: &&PeerView| {
+            self.machines.iter().any(|it| it.name == peer.status.name && it.liar.is_some())
+        };
         view.peers.iter().filter(|peer| !lies(peer)).find_map(|peer| {
-            let PeerView { name, received, .. } = peer;
-            (received.owed > 0 || received.open > 0).then(|| {
-                let (owed, open) = (received.owed, received.open);
-                format!("(5) {} owes {owed} and has {open} open of {name}", machine.name)
-            })
+            let (name, owed, open) = (&peer.status.name, peer.status.received.owed, peer.open);
+            (owed > 0 || open > 0)
+                .then(|| format!("(5) {} owes {owed} and has {open} open of {name}", machine.name))
         })
     }
 }

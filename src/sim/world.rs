@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::identity::{EventKey, PublisherName};
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{DoorOutput, StoreOutput, Ticket, TransportOutput};
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
 use crate::sim::founding::NodeLook;
@@ -402,8 +402,8 @@ impl SimWorld {
         }
         if self.plan.nodes <= 8 {
             let view = self.machines[node].process.as_ref().map(|process| process.core.view());
-            let most =
-                view.iter().flat_map(|view| &view.peers).map(|peer| peer.received.owed).max().unwrap_or(0);
+            let peers = view.iter().flat_map(|view| &view.peers);
+            let most = peers.map(|peer| peer.status.received.owed).max().unwrap_or(0);
             if most > owed_max {
                 return Err(self.violated(format!("(6) {name} owes {most}, more than {owed_max}")));
             }
@@ -426,20 +426,17 @@ impl SimWorld {
         }
     }
 
-    fn obey(&mut self, node: usize, output: Output) -> Result<(), PromiseViolation> {
+    fn carry(&mut self, node: usize, output: TransportOutput) -> Result<(), PromiseViolation> {
         let number = |peer: &PublisherName| {
             let found = self.machines.iter().position(|machine| machine.name == *peer);
             found.expect("bug: the core dials machines of this world")
         };
+        let (network, agenda) = (&mut self.network, &mut self.agenda);
         match output {
-            Output::Dial { peer } => self.network.dial(&mut self.agenda, node, number(&peer)),
-            Output::Disconnect { peer } => {
-                self.network.hang_up(&mut self.agenda, node, number(&peer));
-            }
-            Output::OpenFeed { peer } => {
-                self.network.open_feed(&mut self.agenda, node, number(&peer));
-            }
-            Output::Send { stream, frame } => {
+            TransportOutput::Dial { peer } => network.dial(agenda, node, number(&peer)),
+            TransportOutput::Disconnect { peer } => network.hang_up(agenda, node, number(&peer)),
+            TransportOutput::OpenFeed { peer } => network.open_feed(agenda, node, number(&peer)),
+            TransportOutput::Send { stream, frame, .. } => {
                 if let Some(to) = self.network.other_end(stream) {
                     self.write_down(|| format!("{node}->{to} {stream:?} {frame:?}"));
                     if self.machines[node].liar.is_none() {
@@ -453,25 +450,30 @@ impl SimWorld {
                 }
                 self.network.send(&mut self.agenda, stream, &frame);
             }
-            Output::Resume { stream } => self.network.resume(&mut self.agenda, stream),
-            Output::CloseFeed { stream } => self.network.close(&mut self.agenda, stream),
-            Output::Expire { now } => self.expire(node, now)?,
-            Output::Submitted { ticket, outcome } => {
+            TransportOutput::Resume { stream } => network.resume(agenda, stream),
+            TransportOutput::CloseFeed { stream } => network.close(agenda, stream),
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, node: usize, output: Output) -> Result<(), PromiseViolation> {
+        match output {
+            Output::Transport(output) => self.carry(node, output)?,
+            Output::Store(StoreOutput::Expire { now }) => self.expire(node, now)?,
+            Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
                 self.witness.answers(ticket, &outcome).map_err(|what| self.violated(what))?;
             }
-            Output::HandOff { consumer, entries } => {
+            Output::Door(DoorOutput::HandOff { consumer, entries }) => {
                 let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
                 self.write_down(|| format!("{node} hands off {seqs:?}"));
-                self.witness
-                    .handed(node, &self.pipelines[node], &entries)
-                    .map_err(|what| self.violated(what))?;
+                let handed = self.witness.handed(node, &self.pipelines[node], &entries);
+                handed.map_err(|what| self.violated(what))?;
                 if self.pipelines[node].take(consumer, &entries) {
                     let (after, life) = (self.agenda.draw((1, 20)), self.machines[node].lives);
                     self.agenda.after(after, SimEvent::Consume { node, life });
                 }
             }
-            Output::FromIgnored { .. } => {}
-            Output::ConsumerClosed { consumer, .. } => {
+            Output::Door(DoorOutput::ConsumerClosed { consumer, .. }) => {
                 self.pipelines[node].closed(consumer);
                 let life = self.machines[node].lives;
                 self.agenda.after(100, SimEvent::Consume { node, life });

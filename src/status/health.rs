@@ -10,7 +10,7 @@ mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeedDirection, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
+use super::{FeedSide, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -60,6 +60,7 @@ impl Default for HealthThresholds {
 impl HealthThresholds {
     /// So many times shorter.
     #[must_use]
+    #[cfg(feature = "sim")]
     pub fn divided_by(self, by: u32) -> Self {
         let by_ms = u64::from(by.max(1));
         Self {
@@ -128,6 +129,21 @@ impl HealthCode {
         Self::UnknownPublisher,
     ];
 
+    /// True if events are at risk, or the node cannot be trusted with new ones: Nagios calls that critical.
+    pub const fn is_critical(self) -> bool {
+        matches!(
+            self,
+            Self::DiskLow
+                | Self::ClockOff
+                | Self::Cloned
+                | Self::Equivocation
+                | Self::PeerKeyChanged
+                | Self::KeysStale
+                | Self::FeedMissing
+                | Self::RetentionShort
+        )
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DiskLow => "disk_low",
@@ -184,8 +200,17 @@ pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -
     facts.peers.iter().for_each(|peer| rules.peer(peer, &mut found));
     facts.doors.iter().for_each(|door| rules.door(door, &mut found));
     facts.consumers.iter().for_each(|consumer| rules.consumer(consumer, &mut found));
+    found.iter_mut().for_each(|health| add_contact(facts, health));
     found.sort_by_key(|health| health.code);
     found
+}
+
+/// The operator who has to call the peer gets the number with the warning.
+fn add_contact(facts: &Snapshot, health: &mut HealthItem) {
+    let peer = facts.peers.iter().find(|peer| health.peer.as_ref() == Some(&peer.name));
+    if let Some(contact) = peer.and_then(|peer| peer.contact.as_ref()) {
+        health.hint.push_str(&format!("; contact: {contact}"));
+    }
 }
 
 /// The input of the rules about peers, doors and consumers.
@@ -242,7 +267,7 @@ impl HealthFinding {
         self
     }
 
-    fn side(mut self, side: FeedDirection) -> Self {
+    fn side(mut self, side: FeedSide) -> Self {
         self.0.side = Some(side);
         self
     }

@@ -100,7 +100,7 @@ fn place_of(health: &HealthItem) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::FeedDirection;
+    use crate::status::FeedSide;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -146,7 +146,7 @@ mod tests {
         assert!(is_same(&share, &failing("peers/a.toml, [share] where: no answer for 2 events: y")));
         assert!(!is_same(&share, &failing("peers/a.toml, [receive] where: no answer for 1 event: x")));
         let lags = |side| HealthItem { side: Some(side), ..found(HealthCode::FeedLagging, 1, false) };
-        assert!(!is_same(&lags(FeedDirection::Here), &lags(FeedDirection::There)));
+        assert!(!is_same(&lags(FeedSide::Here), &lags(FeedSide::There)));
     }
 
     #[test]

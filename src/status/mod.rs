@@ -18,9 +18,9 @@ use crate::time::Timestamp;
 
 pub use clients::ClientStatus;
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
-#[cfg(feature = "node")]
-pub(crate) use health::bytes_text;
 pub use health::{HealthCode, HealthThresholds, derive, health_line};
+#[cfg(feature = "node")]
+pub(crate) use health::{bytes_text, span_text};
 pub use incidents::Incidents;
 #[cfg(feature = "node")]
 pub use render::render;
@@ -112,7 +112,7 @@ pub struct HealthItem {
     pub door: Option<String>,
     /// Which side of a feed stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub side: Option<FeedDirection>,
+    pub side: Option<FeedSide>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
     /// It happened, and is shown for a while or until it is acknowledged; else it lasts, and ends with its cause.
@@ -126,7 +126,7 @@ pub struct HealthItem {
 /// Which side of a feed stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FeedDirection {
+pub enum FeedSide {
     Here,
     There,
 }
@@ -241,6 +241,15 @@ pub struct PeerStatus {
     /// When the last frame of any feed with it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub last_frame: Option<Timestamp>,
+    /// When events of its feed last arrived; the start of the node if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub last_event: Option<Timestamp>,
+    /// Its file says that there should be one so often, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_every_s: Option<u64>,
+    /// Whom its file says to call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     pub sent: SentStatus,
     pub received: ReceivedStatus,
     /// The obstacle to this feed, even if the peer is connected.
@@ -262,7 +271,7 @@ pub struct PeerFault {
     #[serde(flatten)]
     pub kind: PeerFaultKind,
     /// The side that refuses.
-    pub side: FeedDirection,
+    pub side: FeedSide,
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// The words of that side; empty if the kind is enough.
@@ -395,9 +404,7 @@ pub struct ReceivedStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerStatus {
-    /// Left out by a reader without a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: String,
     pub position: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_events: Option<u64>,

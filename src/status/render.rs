@@ -218,7 +218,7 @@ fn consumers(snapshot: &Snapshot, lines: &mut Lines) {
             seconds(consumer.lag_s),
             consumer.missing.to_string(),
         ];
-        row(&mut table, consumer.name.as_deref().unwrap_or("(no name)"), cells);
+        row(&mut table, &consumer.name, cells);
     }
     push(&table, lines);
 }

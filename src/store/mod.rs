@@ -23,9 +23,9 @@ pub mod segment;
 #[cfg(feature = "node")]
 pub mod service;
 
-pub use engine::{EngineConfig, Retired, StoreEngine, StoreError, StoreOpening, StoreProblem};
+pub use engine::{EngineConfig, StoreError, StoreOpening, StoreProblem};
+#[cfg(any(test, feature = "sim"))]
 pub use error::JournalError;
-pub use journal::{FreshJournal, Journal, JournalConfig};
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
 mod crash_images;
@@ -36,4 +36,4 @@ mod derived_images;
 pub mod testing;
 
 #[cfg(feature = "node")]
-pub use service::{AnswerSink, Fatal, Store, StoreDirs, StoreStats};
+pub use service::{Store, StoreDirs, StoreStats};

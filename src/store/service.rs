@@ -1,7 +1,7 @@
 //! Runs the store in the node: the engine behind a lock, and a thread each for writing, reading, looking up and
-//! flushing. It takes [`Output`]s and answers with [`Input`]s. Nobody holds the lock while a disk syncs, except to
-//! begin and to remove a segment, and to name the newest one while nothing is to be written. No rules of its own: those
-//! are the engine's.
+//! flushing. It takes orders and questions of the core and answers with [`StoreInput`]s. Nobody holds the lock while a
+//! disk syncs, except to begin and to remove a segment, and to name the newest one while nothing is to be written. No
+//! rules of its own: those are the engine's.
 
 mod flusher;
 mod questions;
@@ -27,7 +27,7 @@ use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
 use super::segment;
 use crate::identity::{CheckSecret, LogId};
-use crate::protocol::io::{Input, JournalReader, Output, StoreFailure, Ticket};
+use crate::protocol::io::{JournalReader, StoreFailure, StoreInput, StoreOutput, StoreQuestion, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
 use crate::wire::Mark;
@@ -54,7 +54,7 @@ pub struct StoreDirs {
 }
 
 /// Takes the answers. Must not wait for the core.
-pub type AnswerSink = Arc<dyn Fn(Input) + Send + Sync>;
+pub type AnswerSink = Arc<dyn Fn(StoreInput) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
 pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
@@ -66,13 +66,12 @@ pub struct StoreStats {
     pub journal_bytes: u64,
     pub seen_ids: u64,
     pub seen_bytes: u64,
+    #[cfg(test)]
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
     /// Of the same; `None` if it has no such limit.
     pub free_inodes: Option<u64>,
-    /// Below this no event is taken.
-    pub low_water_bytes: u64,
     pub problems: Vec<StoreProblem>,
 }
 
@@ -102,7 +101,7 @@ impl StoreShared {
         }
     }
 
-    fn answer(&self, input: Input) {
+    fn answer(&self, input: StoreInput) {
         (self.answers)(input);
     }
 
@@ -143,6 +142,7 @@ enum StoreWrite {
         ticket: Ticket,
         records: Vec<NewRecord>,
     },
+    GoOn,
     Expire(Option<Timestamp>),
     /// Retention is by these from now on.
     Keep {
@@ -161,8 +161,8 @@ enum StoreWrite {
 pub struct Store {
     shared: Arc<StoreShared>,
     writes: SyncSender<StoreWrite>,
-    reads: Option<SyncSender<Output>>,
-    look_ups: Option<SyncSender<Output>>,
+    reads: Option<SyncSender<StoreQuestion>>,
+    look_ups: Option<SyncSender<StoreQuestion>>,
     flushes: Option<SyncSender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -215,49 +215,57 @@ impl Store {
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
     }
 
-    /// Answers a small `LookUp` or a `Read` at once, if memory has it and nobody has to be waited for. If `None`, hand
-    /// it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was handed over is
-    /// open.
-    pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
-        match output {
-            Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
+    /// Answers a small look-up or a read at once, if memory has it and nobody has to be waited for. If `None`, pass it
+    /// to [`Store::ask`]. Look-ups are answered in the order asked, so not while one that was passed on is open.
+    pub fn answer_at_once(&self, question: &StoreQuestion) -> Option<StoreInput> {
+        match question {
+            StoreQuestion::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
                 let engine = self.shared.engine_if_free().filter(|engine| engine.is_settled())?;
                 let digests = engine.seen.look_up_in_memory(keys)?;
-                Some(Input::Known { ticket: *ticket, digests, floor: engine.floor() })
+                Some(StoreInput::Known { ticket: *ticket, digests, floor: engine.floor() })
             }
-            Output::Read { reader, after_seq, bytes_max } => {
+            StoreQuestion::Read { reader, after_seq, bytes_max } => {
                 let engine = self.shared.engine_if_free()?;
                 let read = engine.journal.read_tail(*after_seq, *bytes_max)?;
                 if matches!(reader, JournalReader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
                     return None;
                 }
-                Some(Input::Entries { reader: *reader, read })
+                Some(StoreInput::Entries { reader: *reader, read })
             }
-            _ => None,
+            StoreQuestion::LookUp { .. } | StoreQuestion::Fetch { .. } | StoreQuestion::CheckMarks { .. } => {
+                None
+            }
         }
     }
 
-    /// Obeys `Append`, `LookUp`, `Read`, `Fetch`, `CheckMarks` and `Expire`; anything else is handed back.
-    pub fn handle(&self, output: Output) -> Option<Output> {
-        let reads = match output {
-            Output::Append { ticket, records } => {
+    /// Obeys an order of the core.
+    pub fn handle(&self, order: StoreOutput) {
+        match order {
+            StoreOutput::Append { ticket, records } => {
                 if self.writes.send(StoreWrite::Append { ticket, records }).is_err() {
-                    self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
+                    self.shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::Stopping });
                 }
-                return None;
             }
-            Output::Expire { now } => {
+            StoreOutput::GoOn => {
+                let _ = self.writes.send(StoreWrite::GoOn);
+            }
+            StoreOutput::Expire { now } => {
                 let _ = self.writes.send(StoreWrite::Expire(now));
-                return None;
             }
-            Output::LookUp { .. } => &self.look_ups,
-            Output::Read { .. } | Output::Fetch { .. } | Output::CheckMarks { .. } => &self.reads,
-            other => return Some(other),
-        };
-        if let Some(reads) = reads {
-            let _ = reads.send(output);
         }
-        None
+    }
+
+    /// Passes a question of the core to the thread that answers it.
+    pub fn ask(&self, question: StoreQuestion) {
+        let questions = match question {
+            StoreQuestion::LookUp { .. } => &self.look_ups,
+            StoreQuestion::Read { .. } | StoreQuestion::Fetch { .. } | StoreQuestion::CheckMarks { .. } => {
+                &self.reads
+            }
+        };
+        if let Some(questions) = questions {
+            let _ = questions.send(question);
+        }
     }
 
     /// Returns both ends of the journal.
@@ -288,10 +296,10 @@ impl Store {
             journal_bytes: engine.journal.bytes(),
             seen_ids,
             seen_bytes,
+            #[cfg(test)]
             floor: engine.journal.ledger().floor,
             free_bytes: space.map_or(0, |space| space.free),
             free_inodes: self.shared.disk.free_inodes().unwrap_or_default(),
-            low_water_bytes: space.map_or(0, |space| space.low_water()),
             problems,
         }
     }

@@ -3,15 +3,12 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
 use super::journal::FreshJournal;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
+use crate::envelope::{Body, Core, IdScheme, Signer};
 use crate::identity::{CheckSecret, EventId, HopPath, LogId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
-use crate::policy::Tlp;
 use crate::record::{NewCarrier, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 
@@ -65,7 +62,7 @@ pub fn carrier_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, arrived: T
 
 pub fn signed(core: Core, arrived: Timestamp) -> NewCarrier {
     static SIGNER: OnceLock<Signer> = OnceLock::new();
-    let signer = SIGNER.get_or_init(|| Signer::new(SigningKey::from_bytes(&[7; 32])));
+    let signer = SIGNER.get_or_init(|| Signer::new(crate::fixture::key(7)));
     let publisher = core.id.publisher.clone();
     let path = if publisher == name("cert-at") { vec![] } else { vec![publisher] };
     NewCarrier { envelope: signer.sign(core).unwrap(), path: HopPath::new(path).unwrap(), arrived }
@@ -73,23 +70,7 @@ pub fn signed(core: Core, arrived: Timestamp) -> NewCarrier {
 
 pub fn core_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, created: Timestamp) -> Core {
     let body = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(bytes));
-    Core {
-        version: ENVELOPE_VERSION,
-        id,
-        ids,
-        created,
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
-        body: Body::Plain(Bytes::from(body)),
-    }
+    Core { id, ids, created, body: Body::Plain(Bytes::from(body)), ..crate::fixture::core() }
 }
 
 /// The n-th event of our own, of about 100 bytes, arriving n ms after the start.

@@ -12,15 +12,6 @@ use thiserror::Error;
 #[error("\"{0}\" is no address (`/ip4/192.0.2.1/tcp/4801`, `/ip6/…/tcp/…`, `/dns/mesh.cert.ee/tcp/4801`)")]
 pub struct AddressError(String);
 
-/// Reads an address and returns it in its one form, without a trailing `/p2p/…`: the peer file names the key of the
-/// peer there.
-///
-/// # Errors
-/// [`AddressError`] for anything but a host and a TCP port.
-pub fn parse_address(text: &str) -> Result<String, AddressError> {
-    parse(text).map(|address| address.to_string())
-}
-
 pub(super) fn parse(text: &str) -> Result<Multiaddr, AddressError> {
     let fault = || AddressError(text.chars().take(120).collect());
     let address: Multiaddr = text.trim().parse().map_err(|_| fault())?;
@@ -80,7 +71,7 @@ mod tests {
             ("192.0.2.1:4801", None),
             ("", None),
         ] {
-            assert_eq!(parse_address(text).ok().as_deref(), want, "{text}");
+            assert_eq!(parse(text).ok().map(|address| address.to_string()).as_deref(), want, "{text}");
         }
     }
 }

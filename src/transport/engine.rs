@@ -28,12 +28,11 @@ use super::swarm::{Behaviour, build};
 use super::{TransportConfig, TransportError, address};
 use crate::identity::PublisherName;
 use crate::limits::{LISTEN_MS, OUTBOX_MAX, PEER_ADDRESSES_MAX, TRANSPORT_STOP_MS};
-use crate::protocol::io::Input;
-use crate::protocol::io::{DialFailure, StreamId};
+use crate::protocol::io::{DialFailure, Input, StreamId, TransportInput};
 
 /// A message to the core, and the task that starts once the core has it.
 struct PeerAnnouncement {
-    input: Input,
+    input: TransportInput,
     then: Option<oneshot::Sender<()>>,
 }
 
@@ -128,7 +127,7 @@ impl TransportEngine {
 
     fn announce(&mut self, permit: mpsc::Permit<'_, Input>) {
         let Some(PeerAnnouncement { input, then }) = self.outbox.pop_front() else { return };
-        permit.send(input);
+        permit.send(input.into());
         // Where the stream's task has ended meanwhile, there is nobody to start.
         then.map(|start| start.send(()));
     }
@@ -147,7 +146,7 @@ impl TransportEngine {
         }
     }
 
-    fn say(&mut self, input: Input) {
+    fn say(&mut self, input: TransportInput) {
         self.outbox.push_back(PeerAnnouncement { input, then: None });
     }
 
@@ -194,7 +193,7 @@ impl TransportEngine {
     }
 
     fn dial_failed(&mut self, peer: PublisherName, cause: &str) {
-        self.say(Input::DialFailed { peer, failure: DialFailure::Unreachable(cause.to_owned()) });
+        self.say(TransportInput::DialFailed { peer, failure: DialFailure::Unreachable(cause.to_owned()) });
     }
 
     fn open_feed(&mut self, name: PublisherName) {
@@ -206,7 +205,8 @@ impl TransportEngine {
                 link.opening = Some(connection);
                 self.swarm.behaviour_mut().feeds.open(id, connection);
             }
-            None => self.say(Input::FeedNotOpened { peer: name, cause: "no connection stands".to_owned() }),
+            None => self
+                .say(TransportInput::FeedNotOpened { peer: name, cause: "no connection stands".to_owned() }),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The network: libp2p over TCP, Noise and yamux, and nothing else (PROTOCOL.md §4.0, decisions/0016). The only
-//! place that knows libp2p. It obeys [`Output`] and answers with [`Input`]; it decides nothing but who may
+//! place that knows libp2p. It obeys [`TransportOutput`] and answers with [`TransportInput`](crate::protocol::io::TransportInput); it decides nothing but who may
 //! pass the security upgrade (the list it was given) and how many sockets may knock at once.
 //!
 //! Not here: back-off and when to dial (the core's), frames' content (the wire's), policy, peer files.
 //!
 //! Who waits: the loop that drives libp2p (`engine`) never awaits the core. Its messages to the core wait in
 //! a bounded outbox, and while that is full it takes nothing new from libp2p. Each feed stream has
-//! a task of its own (`pump`) that awaits the core's channel, reads only after [`Output::Resume`], and writes
+//! a task of its own (`pump`) that awaits the core's channel, reads only after [`TransportOutput::Resume`], and writes
 //! from a queue bounded in bytes. So a slow core stops reading, and a slow peer stops nobody but itself.
 
 mod address;
@@ -34,10 +34,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::identity::PublisherName;
-use crate::protocol::io::{Input, Output};
+use crate::protocol::io::{Input, TransportOutput};
 
-pub use address::{AddressError, parse_address};
-pub use check::{CheckReport, DialOutcome, DialReport, check};
+pub use address::AddressError;
+pub use check::{CheckReport, DialOutcome, check};
 pub use strangers::Stranger;
 
 use engine::TransportEngine;
@@ -73,14 +73,6 @@ pub enum TransportError {
     /// The Noise keys could not be derived from the node key.
     #[error("the node key does not serve for Noise: {0}")]
     Key(String),
-}
-
-/// Bytes of frames that came from and went to a peer since the start, without what Noise and yamux add.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrafficBytes {
-    pub peer: PublisherName,
-    pub received_bytes: u64,
-    pub sent_bytes: u64,
 }
 
 /// The peer id of a key, as libp2p writes it (`12D3…`).
@@ -119,8 +111,8 @@ impl Transport {
         self.shared.command(TransportCommand::PeersChanged);
     }
 
-    /// Obeys an output of the core; those that are not the transport's are ignored. Never waits.
-    pub fn handle(&self, output: Output) {
+    /// Obeys an output of the core. Never waits.
+    pub fn handle(&self, output: TransportOutput) {
         self.shared.handle(output);
     }
 
@@ -135,11 +127,6 @@ impl Transport {
     /// [`STRANGERS_MAX`](crate::limits::STRANGERS_MAX).
     pub fn strangers(&self) -> Vec<Stranger> {
         self.shared.strangers()
-    }
-
-    /// One line for each peer that was ever connected and is still configured.
-    pub fn traffic(&self) -> Vec<TrafficBytes> {
-        self.shared.traffic()
     }
 
     /// Closes all feeds and connections, at most 2 s.

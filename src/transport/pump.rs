@@ -19,19 +19,11 @@ use super::queue::{FeedQueue, QueueWork};
 use crate::limits::{
     FEED_CLOSE_MS, FEED_DELIVERY_BYTES, FEED_DELIVERY_FRAMES, FEED_READ_BYTES, FEED_WRITE_BYTES,
 };
-use crate::protocol::io::Input;
-use crate::protocol::io::StreamId;
+use crate::protocol::io::{Input, StreamId, TransportInput};
 use crate::wire::frame::{self, FrameDecoder, FrameError};
 use crate::wire::{FaultCode, WireFrame};
 
 const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
-
-/// Bytes of frames from and to one peer.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub received_bytes: AtomicU64,
-    pub sent_bytes: AtomicU64,
-}
 
 /// When a connection was last heard of, as a number that only grows: of two, the lower was silent longer.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +53,6 @@ pub(super) struct StreamPump {
     pub id: StreamId,
     pub queue: Arc<FeedQueue>,
     pub answers: mpsc::Sender<Input>,
-    pub counters: Arc<Counters>,
     pub activity: StreamActivity,
 }
 
@@ -78,7 +69,7 @@ enum Ended {
 }
 
 impl StreamPump {
-    /// Runs the stream once the core has been told of it, to its end. [`Input::FeedClosed`] is the last that
+    /// Runs the stream once the core has been told of it, to its end. [`TransportInput::FeedClosed`] is the last that
     /// the core hears of it, unless the core closed it.
     pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
         if announced.await.is_err() {
@@ -97,8 +88,9 @@ impl StreamPump {
         match ended {
             Ended::Read(StreamReadEnd::BadFrame(error)) => {
                 self.tell_closed(format!("the peer sent what is no frame: {error}")).await;
-                self.queue
-                    .push(WireFrame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() });
+                let fault = WireFrame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() };
+                let bytes = frame::encoded_len(&fault);
+                self.queue.push(fault, bytes);
                 self.queue.close();
                 // Whether the peer still hears why is up to it.
                 let _ = timeout(LAST_WORDS, writing).await;
@@ -132,7 +124,8 @@ impl StreamPump {
         }
         let cause = self.queue.cause().unwrap_or(cause);
         // A core that is gone needs no answer.
-        let _ = self.answers.send(Input::FeedClosed { stream: self.id, cause }).await;
+        let _ =
+            self.answers.send(Input::Transport(TransportInput::FeedClosed { stream: self.id, cause })).await;
     }
 
     async fn read_until_closing(&self, half: ReadHalf<Stream>) -> StreamReadEnd {
@@ -150,7 +143,11 @@ impl StreamPump {
         loop {
             let (frames, end) = self.gather(&mut half, &mut buffer, &mut decoder, &mut scratch).await;
             if !frames.is_empty()
-                && self.answers.send(Input::Frames { stream: self.id, frames }).await.is_err()
+                && self
+                    .answers
+                    .send(Input::Transport(TransportInput::Frames { stream: self.id, frames }))
+                    .await
+                    .is_err()
             {
                 return StreamReadEnd::Closed("the node stops".to_owned());
             }
@@ -204,7 +201,6 @@ impl StreamPump {
 
     fn on_read(&self, bytes: &[u8], buffer: &mut BytesMut) {
         self.activity.touch();
-        self.counters.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         buffer.extend_from_slice(bytes);
     }
 
@@ -227,9 +223,11 @@ impl StreamPump {
             if self.queue.is_empty() {
                 half.flush().await?;
             }
-            self.counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
             if !self.queue.closing.is_cancelled() {
-                let _ = self.answers.send(Input::Sent { stream: self.id, bytes: out.len() }).await;
+                let _ = self
+                    .answers
+                    .send(Input::Transport(TransportInput::Sent { stream: self.id, bytes: out.len() }))
+                    .await;
             }
             out.shrink_to(2 * FEED_WRITE_BYTES);
         }

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{FEED_WRITE_BYTES, SEND_QUEUE_BYTES, SEND_QUEUE_FACTOR};
 use crate::wire::WireFrame;
-use crate::wire::frame::encoded_len;
 
 #[derive(Default)]
 struct WaitingFrame {
-    frames: VecDeque<WireFrame>,
+    /// Each with its size on the wire.
+    frames: VecDeque<(WireFrame, usize)>,
     bytes: usize,
 }
 
@@ -45,8 +45,7 @@ impl FeedQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, frame: WireFrame) {
-        let len = encoded_len(&frame);
+    pub fn push(&self, frame: WireFrame, len: usize) {
         let mut waiting = self.waiting();
         if waiting.bytes + len > SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES {
             drop(waiting);
@@ -54,7 +53,7 @@ impl FeedQueue {
                 .cut(format!("more than {SEND_QUEUE_FACTOR} x {SEND_QUEUE_BYTES} bytes wait to be sent"));
         }
         waiting.bytes += len;
-        waiting.frames.push_back(frame);
+        waiting.frames.push_back((frame, len));
         if waiting.frames.len() == 1 {
             self.work.notify_one();
         }
@@ -66,9 +65,9 @@ impl FeedQueue {
         let mut frames = Vec::new();
         let mut bytes = 0;
         while bytes < FEED_WRITE_BYTES
-            && let Some(frame) = waiting.frames.pop_front()
+            && let Some((frame, len)) = waiting.frames.pop_front()
         {
-            bytes += encoded_len(&frame);
+            bytes += len;
             frames.push(frame);
         }
         waiting.bytes -= bytes;

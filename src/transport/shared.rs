@@ -1,24 +1,21 @@
 //! State that the handle and the engine share: the peers, the streams' queues, orders that wait, and the figures for
 //! `status`. Locks are held for moments, never across a wait.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::Notify;
 
+use super::PeerAddresses;
 use super::address_book::{AddressBook, key_text};
-use super::pump::Counters;
 use super::queue::FeedQueue;
 use super::strangers::{Stranger, StrangerLog};
-use super::{PeerAddresses, TrafficBytes};
 use crate::clock;
 use crate::identity::PublisherName;
 use crate::limits::TRANSPORT_COMMANDS_MAX;
-use crate::protocol::io::Output;
-use crate::protocol::io::StreamId;
+use crate::protocol::io::{StreamId, TransportOutput};
 
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +34,6 @@ pub(super) struct TransportShared {
     streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
     commands: Mutex<VecDeque<TransportCommand>>,
     strangers: Mutex<StrangerLog>,
-    counters: Mutex<BTreeMap<PublisherName, Arc<Counters>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,32 +47,30 @@ impl TransportShared {
 
     pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
         let book = AddressBook::new(peers);
-        lock(&self.counters).retain(|name, _| book.peer(name).is_some());
         self.book.store(Arc::new(book));
     }
 
-    pub fn handle(&self, output: Output) {
+    pub fn handle(&self, output: TransportOutput) {
         match output {
-            Output::Dial { peer } => self.command(TransportCommand::Dial(peer)),
-            Output::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
-            Output::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
-            Output::Send { stream, frame } => {
+            TransportOutput::Dial { peer } => self.command(TransportCommand::Dial(peer)),
+            TransportOutput::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
+            TransportOutput::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
+            TransportOutput::Send { stream, frame, bytes } => {
                 // A stream that ended meanwhile: the core hears of it, or has closed it.
                 if let Some(queue) = self.stream(stream) {
-                    queue.push(frame);
+                    queue.push(frame, bytes);
                 }
             }
-            Output::Resume { stream } => {
+            TransportOutput::Resume { stream } => {
                 if let Some(queue) = self.stream(stream) {
                     queue.resume();
                 }
             }
-            Output::CloseFeed { stream } => {
+            TransportOutput::CloseFeed { stream } => {
                 if let Some(queue) = self.remove_stream(stream) {
                     queue.close();
                 }
             }
-            _ => {}
         }
     }
 
@@ -109,19 +103,6 @@ impl TransportShared {
 
     pub fn remove_stream(&self, id: StreamId) -> Option<Arc<FeedQueue>> {
         lock(&self.streams).remove(&id)
-    }
-
-    pub fn counters(&self, name: &PublisherName) -> Arc<Counters> {
-        Arc::clone(lock(&self.counters).entry(name.clone()).or_default())
-    }
-
-    pub fn traffic(&self) -> Vec<TrafficBytes> {
-        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| TrafficBytes {
-            peer: peer.clone(),
-            received_bytes: counters.received_bytes.load(Ordering::Relaxed),
-            sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
-        };
-        lock(&self.counters).iter().map(traffic).collect()
     }
 
     pub fn strangers(&self) -> Vec<Stranger> {

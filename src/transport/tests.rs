@@ -17,6 +17,7 @@ use super::connection_gate::Proved;
 use super::feed::{FeedStream, HandlerReport};
 use super::swarm::{BehaviourEvent, build};
 use super::*;
+use crate::protocol::io::{TransportInput, TransportOutput};
 use crate::wire::{FaultCode, WireFrame, frame};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,7 +29,7 @@ fn peer(name: &str, key: &SigningKey, addresses: Vec<String>) -> PeerAddresses {
 
 /// Returns a transport, its messages to the core, and a feed stream that a hostile peer has opened to it.
 async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
-    let (own, hostile) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let (own, hostile) = (crate::fixture::key(1), crate::fixture::key(2));
     let (answers, mut inputs) = mpsc::channel(16);
     let config = TransportConfig { key: own.clone(), listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()] };
     let (transport, listening) = Transport::start(config, answers).await.unwrap();
@@ -52,7 +53,7 @@ async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
         }
     };
     tokio::spawn(async move { while swarm.next().await.is_some() {} });
-    assert!(matches!(inputs.recv().await, Some(Input::Connected { .. })));
+    assert!(matches!(inputs.recv().await, Some(Input::Transport(TransportInput::Connected { .. }))));
     (transport, inputs, stream)
 }
 
@@ -68,13 +69,16 @@ async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
         written.extend_from_slice(bytes);
         stream.write_all(&written).await.unwrap();
         stream.flush().await.unwrap();
-        assert!(matches!(inputs.recv().await, Some(Input::FeedOpened { .. })));
+        assert!(matches!(inputs.recv().await, Some(Input::Transport(TransportInput::FeedOpened { .. }))));
         // What was whole before the fault is still handed over.
         let first = inputs.recv().await;
-        assert!(matches!(&first, Some(Input::Frames { frames, .. }) if frames.len() == 1), "{first:?}");
+        assert!(
+            matches!(&first, Some(Input::Transport(TransportInput::Frames { frames, .. })) if frames.len() == 1),
+            "{first:?}"
+        );
         let then = inputs.recv().await;
         assert!(
-            matches!(&then, Some(Input::FeedClosed { cause, .. }) if cause.starts_with("the peer sent")),
+            matches!(&then, Some(Input::Transport(TransportInput::FeedClosed { cause, .. })) if cause.starts_with("the peer sent")),
             "{then:?}"
         );
         let mut answer = Vec::new();
@@ -88,16 +92,18 @@ async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
 #[tokio::test]
 async fn a_peer_that_never_reads_does_not_delay_the_closing_of_its_connection() {
     let (transport, mut inputs, stream) = attacked().await;
-    let Some(Input::FeedOpened { stream: feed, .. }) = inputs.recv().await else { panic!() };
+    let Some(Input::Transport(TransportInput::FeedOpened { stream: feed, .. })) = inputs.recv().await else {
+        panic!()
+    };
     for _ in 0..30 {
-        transport.handle(Output::Send { stream: feed, frame: large_frame() });
+        transport.handle(TransportOutput::send(feed, large_frame()));
     }
-    transport.handle(Output::CloseFeed { stream: feed });
+    transport.handle(TransportOutput::CloseFeed { stream: feed });
     transport.set_peers(vec![]);
     let gone = async {
         loop {
             match inputs.recv().await {
-                Some(Input::Disconnected { .. }) => return,
+                Some(Input::Transport(TransportInput::Disconnected { .. })) => return,
                 Some(_) => {}
                 None => panic!("the transport ended"),
             }
@@ -113,15 +119,19 @@ async fn a_fault_is_heard_before_the_connection_ends() {
     for round in 0..4 {
         let (transport, mut inputs, FeedStream { mut stream, .. }) = attacked().await;
         stream.flush().await.unwrap();
-        let Some(Input::FeedOpened { peer, stream: feed, .. }) = inputs.recv().await else { panic!() };
+        let Some(Input::Transport(TransportInput::FeedOpened { peer, stream: feed, .. })) =
+            inputs.recv().await
+        else {
+            panic!()
+        };
         for _ in 0..12 {
-            transport.handle(Output::Send { stream: feed, frame: large_frame() });
+            transport.handle(TransportOutput::send(feed, large_frame()));
         }
         let fault = WireFrame::Fault { code: FaultCode::Paused.into(), detail: String::new() };
-        transport.handle(Output::Send { stream: feed, frame: fault });
-        transport.handle(Output::CloseFeed { stream: feed });
+        transport.handle(TransportOutput::send(feed, fault));
+        transport.handle(TransportOutput::CloseFeed { stream: feed });
         if round % 2 == 0 {
-            transport.handle(Output::Disconnect { peer });
+            transport.handle(TransportOutput::Disconnect { peer });
         } else {
             transport.set_peers(vec![]);
         }
@@ -135,7 +145,11 @@ async fn a_fault_is_heard_before_the_connection_ends() {
         let is_fault =
             |frame| matches!(frame, WireFrame::Fault { code, .. } if code == FaultCode::Paused.into());
         assert!(last.is_some_and(is_fault), "round {round}: the last frame is no FAULT");
-        let gone = async { while !matches!(inputs.recv().await, Some(Input::Disconnected { .. })) {} };
+        let gone = async {
+            while !matches!(inputs.recv().await, Some(Input::Transport(TransportInput::Disconnected { .. })))
+            {
+            }
+        };
         timeout(DEADLINE, gone).await.unwrap();
     }
 }

@@ -20,7 +20,7 @@ use crate::policy;
 use crate::record::Entry;
 
 /// The description of this interface in OpenAPI 3.1; a test compares it with the routes.
-pub const OPENAPI: &str = include_str!("openapi.json");
+const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) async fn event(
     State(web): State<Arc<WebState>>,
@@ -41,7 +41,7 @@ pub(super) async fn event(
     let body = web.room.work(move || {
         let entry = find(&state, &file, &id)?;
         let mut body = Vec::new();
-        state.services.door.write_line(HandOff { form, with_type: false }, &entry, &mut body);
+        state.services.door.write_line(HandOff { form, ..HandOff::default() }, &entry, &mut body);
         body.push(b'\n');
         Ok(body)
     });

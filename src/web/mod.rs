@@ -48,7 +48,6 @@ use room::WebRoom;
 use stats::StatsTable;
 
 pub use clients::ClientTable;
-pub use details::OPENAPI;
 pub use tls::{TlsFiles, TlsFilesFault};
 
 /// Where the door listens, and by which names.

@@ -69,7 +69,7 @@ impl ReadQuery {
     }
 
     pub const fn hand_off(&self) -> HandOff {
-        HandOff { form: self.form, with_type: false }
+        HandOff { form: self.form, format: None, with_type: false }
     }
 
     /// Returns path and query of the page after this one.

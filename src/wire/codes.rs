@@ -10,13 +10,16 @@ macro_rules! codes {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
+        #[allow(missing_docs, reason = "PROTOCOL.md §4.4 and §6 say when each is sent")]
         pub enum $name {
             $($(#[$doc])* $code = $number,)*
         }
 
         impl $name {
+            /// All codes of this version.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
+            /// Returns the code with this number on the wire.
             pub const fn from_number(number: u8) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$code),)*
@@ -24,6 +27,7 @@ macro_rules! codes {
                 }
             }
 
+            /// Returns the code as texts name it.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$code => $text,)*

@@ -45,6 +45,7 @@ mod number {
 
 /// Why bytes are no frame. The peer's fault; the stream that brought them is closed with FAULT `protocol`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum FrameError {
     /// The length claims more than a frame may have. Nothing was allocated for it.
     #[error("frame of {0} bytes, more than {max}", max = FRAME_BYTES_MAX)]
@@ -192,6 +193,7 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
 
 /// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not
 /// encode to the bytes that it came from, or of a newer peer to bytes that decode to it again.
+#[cfg(any(test, feature = "sim"))]
 pub fn fuzz(bytes: &[u8]) {
     let mut decoder = FrameDecoder::default();
     let mut buffer = BytesMut::from(bytes);

@@ -22,7 +22,9 @@ pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";
 
 /// One frame, in either direction. The receiver opens the stream; both say HELLO first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum WireFrame {
+    /// Either: the first frame.
     Hello(Box<Hello>),
     /// HELLO of a node that shares no version with this one: nothing behind its versions was read.
     OtherVersion(Box<FeedGreeting>),
@@ -35,39 +37,23 @@ pub enum WireFrame {
     /// Sender: nothing for you up to here. The first frame after SUBSCRIBE says where it resumes.
     Skip(Skip),
     /// Receiver: the entry that was offered or is owed, please.
-    Want {
-        seq: u64,
-        key: EventKey,
-    },
+    Want { seq: u64, key: EventKey },
     /// Sender: the answer to a WANT. Outside the window.
     Answer(CarrierFrame),
     /// Sender: the answer to a WANT that cannot be had any more.
-    Gone {
-        seq: u64,
-    },
+    Gone { seq: u64 },
+    /// Receiver: verdicts, and the window.
     Ack(Box<AckFrame>),
     /// Receiver: from now on push, or only offer, the events of this publisher.
-    Mode {
-        publisher: PublisherName,
-        eager: bool,
-    },
+    Mode { publisher: PublisherName, eager: bool },
     /// Sender: my last seq and the time when it was stored; `seq` 0 for an empty journal.
-    Head {
-        seq: u64,
-        stored: Timestamp,
-    },
+    Head { seq: u64, stored: Timestamp },
     /// Either: are you there? Answered with PONG of the same nonce.
-    Ping {
-        nonce: u64,
-    },
-    Pong {
-        nonce: u64,
-    },
+    Ping { nonce: u64 },
+    /// Either: the answer to PING.
+    Pong { nonce: u64 },
     /// Either: why the stream is closed next.
-    Fault {
-        code: FaultNumber,
-        detail: String,
-    },
+    Fault { code: FaultNumber, detail: String },
     /// A key statement (PROTOCOL.md §8), of any publisher.
     KeyStatement(Bytes),
     /// For tests: as a stand-in for version 2 says it. Never decoded to.
@@ -103,24 +89,6 @@ impl WireFrame {
     #[cfg(feature = "sim")]
     pub fn meant(&self) -> &Self {
         if let Self::Successor(frame) = self { frame } else { self }
-    }
-
-    /// Returns about how many bytes it takes on the wire: windows and queues count these.
-    pub fn weight(&self) -> usize {
-        const SMALL: usize = 64;
-        match self {
-            Self::Carrier(carrier) | Self::Answer(carrier) => {
-                carrier.envelope.len()
-                    + SMALL
-                    + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
-            }
-            Self::Hello(_) | Self::OtherVersion(_) | Self::Subscribe(_) => 1_024,
-            Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),
-            Self::KeyStatement(bytes) => bytes.len() + SMALL,
-            #[cfg(feature = "sim")]
-            Self::Successor(frame) => frame.weight() + SMALL,
-            _ => SMALL,
-        }
     }
 }
 
@@ -167,7 +135,9 @@ pub struct Hello {
 /// A place in a journal, with the check that proves it is the same journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
+    /// Its number in the journal of the sender; 0 is before the first.
     pub seq: u64,
+    /// The chained check of the journal up to there.
     pub check: Check,
 }
 
@@ -211,9 +181,13 @@ pub struct Window {
 /// one verdict and not the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierFrame {
+    /// Its number in the journal of the sender.
     pub seq: u64,
+    /// The running check after it.
     pub check: Check,
+    /// The path that the sender stored, with the sender at its end.
     pub path: HopPath,
+    /// The bytes of the envelope, as they were signed.
     pub envelope: Bytes,
 }
 

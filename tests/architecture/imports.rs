@@ -17,6 +17,10 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
+    (
+        "door",
+        &["limits", "identity", "event", "envelope", "filter", "format", "policy", "record", "protocol"],
+    ),
     ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
@@ -33,11 +37,13 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     // It stands above both: it reads the one and uses the doors of the other, for clients.
     ("web", WEB),
     ("keyring", ADAPTER),
+    ("metrics", &["limits", "time", "identity", "status", "clock"]),
     ("config", ADAPTER),
     // The simulator recovers with the store's own replay of the journal's real bytes.
     ("sim", SIMULATOR),
     ("daemon", EVERYTHING_BELOW_CLI),
     ("cli", EVERYTHING_BELOW_MAIN),
+    ("fixture", &["time", "event", "envelope", "policy"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];
@@ -60,6 +66,7 @@ const ADAPTER: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "control",
@@ -91,6 +98,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -107,6 +115,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "keyring",
     "config",
     "web",
+    "metrics",
 ];
 
 const EVERYTHING_BELOW_MAIN: &[&str] = &[
@@ -122,6 +131,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "wire",
     "record",
     "protocol",
+    "door",
     "status",
     "clock",
     "ownership",
@@ -137,13 +147,14 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "metrics",
     "daemon",
 ];
 
 /// Of `protocol`, adapters see the vocabulary of its inputs and outputs alone.
 pub const PROTOCOL_FOR_ADAPTERS: &str = "io";
 
-pub const ADAPTERS: &[&str] = &["store", "transport", "local", "keyring", "config"];
+pub const ADAPTERS: &[&str] = &["door", "store", "transport", "local", "keyring", "config"];
 
 /// (crate, the modules that may know it).
 pub const CRATES: &[(&str, &[&str])] = &[
@@ -152,6 +163,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("fastbloom", &["store"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli", "status"]),
     ("anyhow", &["cli", "daemon", "main"]),
     ("toml", &["config", "cli"]),
@@ -163,11 +175,11 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("hkdf", &["envelope"]),
     ("cel", &["filter"]),
     ("regex", &["filter", "format"]),
-    ("ipnet", &["filter", "config", "local"]),
+    ("ipnet", &["filter", "door", "config"]),
     ("redis", &["local"]),
-    ("axum", &["web"]),
-    ("hyper", &["web"]),
-    ("hyper_util", &["web"]),
+    ("axum", &["metrics", "web"]),
+    ("hyper", &["metrics", "web"]),
+    ("hyper_util", &["metrics", "web"]),
     ("flate2", &["web"]),
     ("zstd", &["web"]),
     ("rustls", &["local", "web"]),

@@ -2,8 +2,8 @@
 //! fault is not in the signature. The key is derived from a text that is public.
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use intelmesh::cbor;
-use intelmesh::identity::{KeyId, public_key_text};
+use intelmesh::testing::cbor;
+use intelmesh::{KeyId, public_key_text};
 use sha2::{Digest as _, Sha256};
 
 // One vector a line.

@@ -3,8 +3,7 @@
 
 use std::convert::Infallible;
 
-use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{SealKey, Signer, UnverifiedEnvelope, seal};
+use intelmesh::{BodyIdSecret, SealKey, Signer, UnverifiedEnvelope, seal};
 use rand::{TryCryptoRng, TryRng};
 
 use super::*;
@@ -57,7 +56,7 @@ pub fn opens() -> Vector {
         .with(15, bytes(br#"{"rtir_id":12345}"#));
     let plain = UnverifiedEnvelope::decode(plain.signed().into()).unwrap();
     let (core, to) = (plain.envelope().core().clone(), [SealKey::of(&secret().into())]);
-    let core = seal::seal(core, &to, &BodyIdSecret::new([7; 32]), &mut Counted(0)).unwrap();
+    let core = seal(core, &to, &BodyIdSecret::new([7; 32]), &mut Counted(0)).unwrap();
     let bytes = Signer::new(key()).sign(core).unwrap().envelope().bytes().to_vec();
     vector(
         "valid-sealed-opens",

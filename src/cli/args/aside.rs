@@ -6,22 +6,22 @@ use super::values::whole;
 
 #[derive(Debug, Subcommand)]
 pub enum AsideVerb {
-    /// Show what was set aside, by one door or by all, and why; needs no running node.
+    /// List the events that doors set aside, and why; needs no running node.
     #[command(after_help = "Examples:
   intelmesh aside list
   intelmesh aside list pipeline --json | jq -r .code | sort | uniq -c")]
     List {
-        /// One door alone, by its name in `status`
+        /// One door only, by its name in `status`
         door: Option<String>,
         /// Only the last N of each door
         #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, 1..=usize::MAX))]
         last: Option<usize>,
     },
-    /// Send everything that a door has set aside through it again; what is refused again is set aside again.
+    /// Send everything that a door set aside through it again; events refused again are set aside again.
     #[command(after_help = "Examples:
   intelmesh aside retry pipeline")]
     Retry {
-        /// By its name in `status`
+        /// The door, by its name in `status`
         door: String,
     },
 }

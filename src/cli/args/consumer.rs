@@ -15,25 +15,25 @@ pub enum ConsumerVerb {
     #[command(after_help = "Examples:
   intelmesh consumer show soc")]
     Show {
-        /// As its reader, or its door, gave it
+        /// The consumer's name
         name: String,
     },
-    /// Remove a consumer at once: its position is forgotten, and nothing warns of it any more.
+    /// Remove a consumer at once: its position is deleted, and status no longer warns about it.
     #[command(after_help = "Examples:
   intelmesh consumer remove soc
 
-A door of intelmesh.toml is removed there. A reader that connects again begins as a new consumer.")]
+To remove a door, delete it in intelmesh.toml. A reader that connects again is a new consumer.")]
     Remove {
-        /// As its reader gave it
+        /// The consumer's name
         name: String,
     },
-    /// Move the position of a consumer at once: it gets everything after that place (again).
+    /// Move the position of a consumer at once: it gets everything from there again.
     #[command(after_help = "Examples:
   intelmesh consumer rewind soc                               everything that is held
   intelmesh consumer rewind soc --to now                      nothing of what is held
   intelmesh consumer rewind soc --to 2026-11-20T10:00:00Z")]
     Rewind {
-        /// As its reader, or its door, gave it
+        /// The consumer's name
         name: String,
         /// Where it continues: earliest, now, a seq, or an RFC 3339 time
         #[arg(long, value_name = "PLACE", default_value = "earliest", value_parser = place)]

@@ -9,7 +9,7 @@ use crate::control::EventRef;
 
 #[derive(Debug, Subcommand)]
 pub enum EventVerb {
-    /// Show one event, decoded: who signed it, by which way it came, what it says.
+    /// Show one event, decoded: its publisher, its path, its content, and who got it.
     #[command(after_help = "Examples:
   intelmesh event show 72ddb00c
   intelmesh event show cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b --json")]
@@ -17,13 +17,13 @@ pub enum EventVerb {
         /// A full name, or 8 or more characters of its UUID
         id: EventRef,
     },
-    /// Show what an event is linked to: ancestors, descendants and related events, as a tree.
+    /// Show the events that an event is linked to, as a tree: ancestors, descendants and related ones.
     #[command(after_help = "Examples:
   intelmesh event trace 72ddb00c
   intelmesh event trace 72ddb00c --dot | dot -Tsvg > event.svg
   intelmesh event trace --alternate 'CESNET-RT#2235' --json")]
     Trace(TraceArgs),
-    /// Write the envelope as it was signed: the bytes of a COSE_Sign1.
+    /// Write an envelope to a file as it was received: the bytes of a COSE_Sign1.
     #[command(after_help = "Examples:
   intelmesh event export 72ddb00c --cose event.cose
   intelmesh event export 72ddb00c --cose -  > event.cose")]
@@ -34,17 +34,17 @@ pub enum EventVerb {
         #[arg(long, value_name = "FILE")]
         cose: PathBuf,
     },
-    /// Withdraw an event of ours: an event that says so goes to everybody who got it.
+    /// Withdraw an event of ours: publishes a withdrawal for everybody who got it.
     #[command(after_help = "Examples:
   intelmesh event withdraw 72ddb00c --reason 'The address was reassigned.'")]
     Withdraw {
         /// An event that this node published
         id: EventRef,
-        /// Why, for people; it becomes event_description.text
+        /// The reason, for people; it becomes event_description.text
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// List what waits for `release` or `drop`: events that a revoked key signed.
+    /// List the events that wait for `release` or `drop`, because a revoked key signed them.
     #[command(after_help = "Examples:
   intelmesh event waiting")]
     Waiting,
@@ -53,7 +53,7 @@ pub enum EventVerb {
   intelmesh event release cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b
   intelmesh event release cert-at")]
     Release {
-        /// One event, or all that wait of one publisher
+        /// An event, or a publisher: all of its waiting events
         #[arg(value_name = "ID|PUBLISHER")]
         what: String,
     },
@@ -61,7 +61,7 @@ pub enum EventVerb {
     #[command(after_help = "Examples:
   intelmesh event drop cert-at")]
     Drop {
-        /// One event, or all that wait of one publisher
+        /// An event, or a publisher: all of its waiting events
         #[arg(value_name = "ID|PUBLISHER")]
         what: String,
     },
@@ -79,9 +79,9 @@ pub enum EventVerb {
   intelmesh event open event.cose              needs no running node
   intelmesh event open event.cose --json       with links, parent and other meta information
 
-What is in the journal is opened by `intelmesh event show ID`.")]
+`intelmesh event show ID` opens events of the journal.")]
     Open {
-        /// As `event export` wrote it
+        /// A file that `event export` wrote
         file: PathBuf,
     },
 }
@@ -91,7 +91,7 @@ pub struct TraceArgs {
     /// A full name, or 8 or more characters of its UUID
     #[arg(required_unless_present = "alternate", conflicts_with = "alternate")]
     pub id: Option<EventRef>,
-    /// Instead of an ID: what has this id in another system, written as the link has it
+    /// Instead of ID: begin with every event that has this id in another system, written as in the link
     #[arg(long, value_name = "TEXT")]
     pub alternate: Option<String>,
     /// Links to follow from there, at most
@@ -100,10 +100,10 @@ pub struct TraceArgs {
     /// Full names instead of the first 8 characters of their UUIDs
     #[arg(long)]
     pub full: bool,
-    /// A graph for Graphviz instead
+    /// Print a graph for Graphviz
     #[arg(long, conflicts_with = "ntriples")]
     pub dot: bool,
-    /// RDF instead: N-Triples (docs/LINKS.md)
+    /// Print RDF as N-Triples (docs/LINKS.md)
     #[arg(long)]
     pub ntriples: bool,
 }

@@ -11,7 +11,7 @@ use crate::policy::Tlp;
 
 #[derive(Debug, Subcommand)]
 pub enum PeerVerb {
-    /// Add the node of an invitation, after showing who it is.
+    /// Add a peer from its invitation, after showing its fingerprint.
     #[command(after_help = "Examples:
   intelmesh peer add intelmesh1qqs…
   intelmesh peer add mail.txt                  wrapped, quoted or signed: it is found
@@ -19,61 +19,61 @@ pub enum PeerVerb {
 
 Compare the fingerprint's words with the peer by another way (phone, signed mail).")]
     Add(PeerAddArgs),
-    /// List the peers and what they may have.
+    /// List the peers and what they may get.
     #[command(after_help = "Examples:
   intelmesh peer list -C /srv/mesh")]
     List,
-    /// Show one peer: its key, its addresses, what it may have, and how its feed stands.
+    /// Show one peer: its keys, its addresses, what it may get, and the state of its feed.
     #[command(after_help = "Examples:
   intelmesh peer show cert-ee")]
     Show {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
     },
-    /// Remove a peer: it is cut off at once; what was accepted from it stays.
+    /// Remove a peer: it is cut off at once; events already accepted from it are kept.
     #[command(after_help = "Examples:
   intelmesh peer remove cert-ee")]
     Remove {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
     },
-    /// Stop exchanging with a peer at once; its place is kept.
+    /// Stop exchanging events with a peer at once; its read position is kept.
     #[command(after_help = "Examples:
   intelmesh peer pause cert-ee")]
     Pause {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
     },
-    /// Go on exchanging with a paused peer, from where it was.
+    /// Resume a paused peer from its read position.
     #[command(after_help = "Examples:
   intelmesh peer resume cert-ee")]
     Resume {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
     },
-    /// Dial a peer (or all) at each of its addresses, and say what happened.
+    /// Dial a peer (or all) at each of its addresses, and report the result.
     #[command(after_help = "Examples:
   intelmesh peer check cert-ee
-  intelmesh peer check                         all peers; exits 1 where one does not answer
+  intelmesh peer check                         all peers; exits 1 if one does not answer
   intelmesh peer check --dry-run new/cert-ee.toml --last 5000
 
 With --dry-run nothing is dialled. It shows what a changed peer file would share or hold back of the
 last events in the running node's journal, and what the file in force does.")]
     Check(PeerCheckArgs),
-    /// Say whether a peer got an event, and why not: the rule that decides, and what would have to change.
+    /// Show whether a peer got an event: the rule that decides, and what would have to change.
     #[command(after_help = "Examples:
   intelmesh peer explain cert-ee 72ddb00c")]
     Explain {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
         /// A full name, or 8 or more characters of its UUID
         id: EventRef,
     },
-    /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
+    /// Compare a peer's fingerprint and ours with its operator, word by word, and record that it was done.
     #[command(after_help = "Examples:
   intelmesh peer verify cert-ee")]
     Verify {
-        /// As its file in peers/ is called
+        /// The peer: the name of its file in peers/
         name: PublisherName,
         /// Do not ask: the words were compared
         #[arg(long)]
@@ -83,9 +83,9 @@ last events in the running node's journal, and what the file in force does.")]
 
 #[derive(Debug, Args)]
 pub struct PeerCheckArgs {
-    /// As its file in peers/ is called [default: all peers]
+    /// The peer: the name of its file in peers/ [default: all peers]
     pub name: Option<PublisherName>,
-    /// Compare this peer file with the one in force instead; its name is the peer's: cert-ee.toml
+    /// Dial nothing: compare this file with the peer file in force; it is named like that one: cert-ee.toml
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     pub dry_run: Option<PathBuf>,
     /// How many events to look at, 1 to 20000
@@ -96,7 +96,7 @@ pub struct PeerCheckArgs {
 
 #[derive(Debug, Args)]
 pub struct PeerAddArgs {
-    /// What `intelmesh invite` printed at the peer, as mail delivered it: the text, a file with it, or - for stdin
+    /// The peer's invitation, as a mail delivered it: the text, a file that has it, or - for stdin
     #[arg(required = true, num_args = 1..)]
     pub invitation: Vec<String>,
     /// Do not ask
@@ -108,13 +108,13 @@ pub struct PeerAddArgs {
     /// Take only what this peer publishes itself
     #[arg(long)]
     pub no_relay: bool,
-    /// Do not connect to it: it connects to us, and is missed if it does not
+    /// Never dial it: it connects to us, and status warns if it does not
     #[arg(long)]
     pub no_connect: bool,
-    /// Trust what it publishes, which comes through others: never connect to it, and do not miss it
+    /// Trust its events, which arrive through other peers: never dial it, and do not warn if it is absent
     #[arg(long, conflicts_with = "no_connect")]
     pub publisher_only: bool,
-    /// Only write it down: it is trusted once its words were compared with `peer verify`
+    /// Record it without trusting it; it is trusted after `peer verify`
     #[arg(long, conflicts_with = "yes")]
     pub pending: bool,
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::control::RewindPlace;
+use crate::format::foreign::BodyFormat;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
 use crate::time::Timestamp;
@@ -15,6 +16,10 @@ pub fn health_code(text: &str) -> Result<HealthCode, String> {
         let known: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
         format!("expected one of {}", known.join(" "))
     })
+}
+
+pub fn body_format(text: &str) -> Result<BodyFormat, String> {
+    BodyFormat::parse(text).ok_or_else(|| "expected intelmq, idea or n6".to_owned())
 }
 
 pub fn label(text: &str) -> Result<Tlp, String> {

@@ -9,7 +9,6 @@ use oxttl::NTriplesSerializer;
 use petgraph::dot::Dot;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::trace::{printable, short};
 use crate::cli::failure::CommandFailure;
 use crate::control::{TraceFacts, TracedEvent};
 use crate::link::Relation;
@@ -78,6 +77,18 @@ pub(super) fn ntriples(facts: &TraceFacts) -> Result<Vec<u8>, CommandFailure> {
         }
     }
     Ok(out.finish())
+}
+
+/// The first 8 characters of the UUID, with which `event show` finds it.
+pub(super) fn short(id: &str) -> &str {
+    let uuid = id.rsplit(':').next().unwrap_or(id);
+    uuid.get(..8).unwrap_or(uuid)
+}
+
+/// Escapes characters that would move a terminal's cursor: an opaque id comes from outside.
+pub(super) fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::graph;
+use super::graph::{self, printable, short};
 use crate::cli::answer::CommandAnswer;
 use crate::cli::args::TraceArgs;
 use crate::cli::failure::CommandFailure;
-use crate::cli::place::{NodeDirectory, unexpected};
-use crate::control::{ControlReply, ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLink};
+use crate::cli::place::{NodeDirectory, ask_for};
+use crate::control::{ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLink};
 use crate::link::Relation;
 use crate::terminal::Lines;
 
@@ -19,10 +19,7 @@ pub fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), C
         (None, Some(text)) => TraceOf::Alternate(text),
         _ => return Err(CommandFailure::could_not("either an ID or --alternate is needed")),
     };
-    let facts = match place.ask(&ControlRequest::EventTrace { of, depth: args.depth })? {
-        ControlReply::Trace(facts) => *facts,
-        other => return Err(unexpected(&other)),
-    };
+    let facts = *ask_for!(place, ControlRequest::EventTrace { of, depth: args.depth }, Trace);
     let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
@@ -180,18 +177,6 @@ impl<'a> TraceTree<'a> {
 
 fn plural(word: &str, count: usize) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
-/// The first 8 characters of the UUID, with which `event show` finds it.
-pub(super) fn short(id: &str) -> &str {
-    let uuid = id.rsplit(':').next().unwrap_or(id);
-    uuid.get(..8).unwrap_or(uuid)
-}
-
-/// Escapes characters that would move a terminal's cursor: an opaque id comes from outside.
-pub(super) fn printable(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

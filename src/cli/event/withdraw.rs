@@ -5,12 +5,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 
 use serde::Deserialize;
 
-use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::answer::{print, talk};
 use crate::cli::failure::CommandFailure;
-use crate::cli::place::{NodeDirectory, unexpected};
+use crate::cli::place::{NodeDirectory, ask_for};
 use crate::cli::status;
-use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventFacts, EventRef};
+use crate::control::{ControlRefusal, ControlRequest, EventFacts, EventRef};
 use crate::identity::PublisherName;
+use crate::terminal::Lines;
 
 /// The text of the withdrawing event if no reason is given.
 const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
@@ -30,10 +31,7 @@ pub fn withdraw(
     reason: Option<&str>,
     json: bool,
 ) -> Result<(), CommandFailure> {
-    let target = match place.ask(&ControlRequest::EventShow { id })? {
-        ControlReply::Event(facts) => *facts,
-        other => return Err(unexpected(&other)),
-    };
+    let target = ask_for!(place, ControlRequest::EventShow { id }, Event);
     may_be_withdrawn(&target, &own_names(place)?)?;
     let line = withdrawal(&target, reason.unwrap_or(REASON_DEFAULT)).to_string();
     let outcome = submit(place, &line)?;
@@ -47,12 +45,7 @@ pub fn withdraw(
         }
         .into());
     };
-    let mut answer = CommandAnswer::new();
-    match json {
-        true => answer.json(&serde_json::json!({"id": id, "withdraws": target.id}))?,
-        false => answer.line(&id)?,
-    }
-    answer.flush()?;
+    print(json, &serde_json::json!({"id": id, "withdraws": target.id}), || Lines::of_text(&id))?;
     talk(format!("{} is withdrawn; that goes to everybody who got it", target.id));
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{PeerFacts, warn};
 use crate::cli::answer::{CommandAnswer, talk};
 use crate::cli::failure::CommandFailure;
 use crate::cli::place::NodeDirectory;
-use crate::cli::table::{add_row, push, table};
+use crate::cli::table::{add_row, lines_of, table, yes_no};
 use crate::config::{PeerFile, PeerFiles};
 use crate::control::{ControlReply, ControlRequest};
 use crate::status::Snapshot;
@@ -46,20 +46,17 @@ fn rows(known: &PeerFiles, live: Option<&Snapshot>) -> Lines {
             connected(held, live).to_owned(),
             if facts.verified { "verified" } else { "NOT VERIFIED" }.to_owned(),
             facts.tlp_max.to_owned(),
-            if facts.relay { "yes" } else { "no" }.to_owned(),
+            yes_no(facts.relay).to_owned(),
             addresses(held),
         ];
         add_row(&mut table, cells);
     }
-    let mut lines = Lines::default();
-    push(&table, &mut lines);
-    lines
+    lines_of(&table)
 }
 
 fn connected(held: &PeerFile, live: Option<&Snapshot>) -> &'static str {
     match live.and_then(|live| live.peers.iter().find(|peer| peer.name == held.peer.name)) {
-        Some(peer) if peer.connected => "yes",
-        Some(_) => "no",
+        Some(peer) => yes_no(peer.connected),
         None => "-",
     }
 }

@@ -1,9 +1,9 @@
 //! `peer show`: all that is known of one peer.
 
 use super::{PeerFacts, find};
-use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::answer::{print_object, talk};
 use crate::cli::failure::CommandFailure;
-use crate::cli::key::{stated_json, stated_line};
+use crate::cli::key::{stated_json, statement_lines};
 use crate::cli::place::{NodeDirectory, statement_of};
 use crate::config::{PeerFile, PeerPairing};
 use crate::control::{ControlReply, ControlRequest};
@@ -11,6 +11,7 @@ use crate::envelope::{SignedStatement, Statement};
 use crate::identity::PublisherName;
 use crate::invitation;
 use crate::status;
+use crate::terminal::Lines;
 
 /// Shows the peer's file, the applied part of its own key statement, and the state of its feeds.
 pub fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(), CommandFailure> {
@@ -29,37 +30,40 @@ pub fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(
         }
         _ => None,
     };
-    let mut answer = CommandAnswer::new();
-    if json {
-        let mut shown = serde_json::json!({"peer": facts, "status": live});
-        if let Some(stated) = statement {
-            shown["statement"] = statement_json(stated);
-        }
-        answer.object("intelmesh.peer/1", &shown)?;
-        return answer.flush();
+    let mut shown = serde_json::json!({"peer": facts, "status": live});
+    if let Some(stated) = statement {
+        shown["statement"] = statement_json(stated);
     }
-    answer.line(name)?;
+    print_object(json, "intelmesh.peer/1", &shown, || {
+        let mut lines = file_lines(held, &facts);
+        match statement {
+            Some(stated) => lines.append(&statement_lines(stated, ": the identity key is REVOKED")),
+            None => lines.fact("statement", "none: its identity key serves all uses"),
+        }
+        live.iter().for_each(|live| live_lines(live, &mut lines));
+        lines
+    })?;
+    if live.is_none() && !json {
+        talk("no node runs here, so nothing is known of its feeds");
+    }
+    Ok(())
+}
+
+fn file_lines(held: &PeerFile, facts: &PeerFacts<'_>) -> Lines {
     let compared = if facts.verified { "(verified)" } else { "(not verified)" };
     let [first, second] = invitation::words(&held.peer.key).behind("  words      ");
-    answer.line(format!("  key        {}", facts.key))?;
-    answer.line(first)?;
-    answer.line(format!("{second} {compared}"))?;
-    for (what, value) in [
-        ("state", facts.state.to_owned()),
-        ("paired", story(&held.pairing)),
-        ("addresses", addresses(held)),
-        ("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share"))),
-        ("from them", terms_of_receiving(&facts)),
-        ("file", facts.file.clone()),
-    ] {
-        answer.line(format!("  {what:<10} {value}"))?;
-    }
-    statement_lines(statement, &mut answer)?;
-    match live {
-        Some(live) => live_lines(&live, &mut answer)?,
-        None => talk("no node runs here, so nothing is known of its feeds"),
-    }
-    answer.flush()
+    let mut lines = Lines::default();
+    lines.push(facts.name);
+    lines.fact("key", &facts.key);
+    lines.push(first);
+    lines.push(format!("{second} {compared}"));
+    lines.fact("state", facts.state);
+    lines.fact("paired", story(&held.pairing));
+    lines.fact("addresses", addresses(held));
+    lines.fact("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share")));
+    lines.fact("from them", terms_of_receiving(facts));
+    lines.fact("file", &facts.file);
+    lines
 }
 
 fn addresses(held: &PeerFile) -> String {
@@ -77,52 +81,40 @@ fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
     terms.join(", ") + &facts.filter("receive")
 }
 
-fn live_lines(live: &status::PeerStatus, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
+fn live_lines(live: &status::PeerStatus, lines: &mut Lines) {
     let (sent, received) = (&live.sent, &live.received);
     let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
     let at = live.address.as_ref().map(|at| format!(", {at}")).unwrap_or_default();
     let software = live.software.as_ref().map(|it| format!(", {it}")).unwrap_or_default();
     let up = if live.connected { "up" } else { "down" };
-    answer.line(format!("  {:<10} {up}{since}{at}{software}", "connection"))?;
-    answer.line(format!(
-        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
-        "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
-    ))?;
+    lines.fact("connection", format!("{up}{since}{at}{software}"));
+    lines.fact(
+        "sent",
+        format!(
+            "offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
+            sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
+        ),
+    );
     if !sent.withheld_why.is_empty() {
         let why: Vec<String> =
             sent.withheld_why.iter().map(|(why, count)| format!("{why} {count}")).collect();
-        answer.line(format!("  {:<10} {}", "withheld", why.join(", ")))?;
+        lines.fact("withheld", why.join(", "));
     }
-    answer.line(format!(
-        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, missing {}, owed {}",
+    let status::ReceivedStatus { offered, accepted, refused, deferred, rejected, missing, owed, .. } =
+        received;
+    lines.fact(
         "received",
-        received.offered,
-        received.accepted,
-        received.refused,
-        received.deferred,
-        received.rejected,
-        received.missing,
-        received.owed
-    ))?;
-    match &live.last_error {
-        Some(error) => answer.line(format!("  {:<10} {error}", "last error")),
-        None => Ok(()),
-    }
+        format!(
+            "offered {offered}, accepted {accepted}, refused {refused}, deferred {deferred}, \
+             rejected {rejected}, missing {missing}, owed {owed}"
+        ),
+    );
+    live.last_error.iter().for_each(|error| lines.fact("last error", error));
 }
 
 fn statement_json(stated: &Statement) -> serde_json::Value {
     let keys: Vec<_> = stated.keys.iter().map(stated_json).collect();
     serde_json::json!({"serial": stated.serial, "revoked": stated.revoked, "keys": keys})
-}
-
-/// Shows the peer's own statement of its keys, as this node applies it.
-fn statement_lines(statement: Option<&Statement>, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
-    let Some(stated) = statement else {
-        return answer.line(format!("  {:<10} none: its identity key serves all uses", "statement"));
-    };
-    let revoked = if stated.revoked { ": the identity key is REVOKED" } else { "" };
-    answer.line(format!("  {:<10} {}{revoked}", "statement", stated.serial))?;
-    stated.keys.iter().try_for_each(|key| answer.line(stated_line(key)))
 }
 
 /// Says when, how and by which person the peer came to be trusted.

@@ -1,95 +1,94 @@
 //! `[[consumer]]`: one door out of the mesh, as typed.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use super::{
-    ConsumerDoorSettings, ConsumerForm, ConsumerTo, DoorLine, DoorReading, QUEUE_MAX_DEFAULT, REDIS_KEYS,
-    RELATION_KEYS, missing, only, positive, refuse, separator,
+    DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, positive, separator,
+    spool_dir,
 };
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
+use crate::config::reading::{ConfigReport, TomlSection};
+use crate::door::{ConsumerForm, ConsumerSettings, ConsumerTarget, DoorLine, SpoolTarget, TcpTarget};
 use crate::format::DeliveryForm;
+use crate::format::foreign::{BodyFormat, is_node_name};
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
 use crate::protocol::io::StartPosition;
+
+/// The kinds of `to`.
+pub(super) const KINDS: &[DoorKind<ConsumerTarget>] = &[
+    DoorKind {
+        word: "intelmq-tcp",
+        keys: &["connect", "separator"],
+        read: |_, at, report| tcp_target(at, report).map(ConsumerTarget::IntelmqTcp),
+    },
+    DoorKind {
+        word: "intelmq-redis",
+        keys: &["url", "queue", "password_file", "ca_file", "queue_max"],
+        read: |reading, at, report| {
+            let queue = reading.redis_queue(at, report);
+            let queue_max = positive(&at.value, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
+            Some(ConsumerTarget::IntelmqRedis { queue: queue?, queue_max })
+        },
+    },
+    DoorKind {
+        word: "spool",
+        keys: &["dir", "queue_max", "node"],
+        read: |reading, at, report| {
+            let dir = spool_dir(reading, at, report);
+            let queue_max = positive(&at.value, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
+            let wanted = "a name like \"org.example.mesh\"";
+            let node =
+                at.value.choice("node", wanted, report, |text| is_node_name(text).then(|| text.to_owned()));
+            Some(ConsumerTarget::Spool(SpoolTarget { dir: dir?, queue_max, node }))
+        },
+    },
+];
+static WORDS: LazyLock<String> = LazyLock::new(|| all_words(KINDS));
 
 impl DoorReading<'_> {
     pub(super) fn consumer(
         &mut self,
-        at: &TomlPosition<TomlSection<'_, '_>>,
+        at: &DoorSection<'_, '_>,
         report: &mut ConfigReport,
-    ) -> Option<ConsumerDoorSettings> {
+    ) -> Option<ConsumerSettings> {
         let (line, table) = (at.line, &at.value);
         let filter = filter(table, "filter", &self.lists, report);
         let filter_line = table.line_where_typed("filter", report).map(DoorLine);
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {
-                missing(line, "name", "name = \"pipeline\": its position is kept under this name", report);
+                report.missing(line, "name", "name = \"pipeline\": its position is kept under this name");
                 None
             }
         };
         let form = self.form(table, report);
         let own = table.flag("own", report).unwrap_or(false);
         let from = from(table, report);
-        let hint = "to = \"intelmq-tcp\" or \"intelmq-redis\"";
-        let Some(to) = table.text("to", report) else {
-            missing(line, "to", hint, report);
-            return None;
-        };
-        let to = match to.value {
-            "intelmq-tcp" => {
-                only(table, &["queue_max"], REDIS_KEYS, "to intelmq-tcp", report);
-                tcp_out(table, line, report)
-            }
-            "intelmq-redis" => {
-                only(table, &["connect"], &["separator"], "to intelmq-redis", report);
-                let queue = self.redis_queue(table, line, report);
-                let queue_max = positive(table, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
-                queue.map(|queue| ConsumerTo::IntelMqRedis { queue, queue_max })
-            }
-            _ => {
-                refuse("to", to, "\"intelmq-tcp\" or \"intelmq-redis\"", report);
-                None
-            }
-        };
-        Some(ConsumerDoorSettings { name: name?, to: to?, form: form?, from, own, filter, filter_line })
+        let to = self.kind(("to", "to = \"intelmq-tcp\": the kind of the door", &WORDS), KINDS, at, report);
+        Some(ConsumerSettings { name: name?, to: to?, form, from, own, filter, filter_line })
     }
 
-    fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<ConsumerForm> {
-        let form = match table.text("form", report) {
-            None => Some(DeliveryForm::Plain),
-            Some(at) => {
-                let form = DeliveryForm::parse(at.value);
-                if form.is_none() {
-                    refuse("form", at, "\"plain\", \"iep04\" or \"ail\"", report);
-                }
-                form
-            }
-        };
-        let sender_feed = match table.text("sender_feed", report) {
-            None => Some(SenderFeed::default()),
-            Some(at) => {
-                let choice = SenderFeed::parse(at.value);
-                if choice.is_none() {
-                    refuse("sender_feed", at, "\"replace\" or \"keep\"", report);
-                }
-                choice
-            }
-        };
+    fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> ConsumerForm {
+        let wanted = "\"plain\", \"iep04\" or \"ail\"";
+        let form = table.choice("form", wanted, report, DeliveryForm::parse);
+        let wanted = "\"intelmq\", \"idea\" or \"n6\"";
+        let format = table.choice("format", wanted, report, BodyFormat::parse);
+        let wanted = "\"replace\" or \"keep\"";
+        let sender_feed = table.choice("sender_feed", wanted, report, SenderFeed::parse);
         let harmonization = self.harmonization(table, report);
         let annotate = table.flag("annotate", report).unwrap_or(true);
-        let relation_fields = relation_fields(table, annotate, report);
-        let mut flag = |key, default| table.flag(key, report).unwrap_or(default);
-        Some(ConsumerForm {
-            with_type: flag("type", false),
-            strict: flag("strict", false),
+        ConsumerForm {
+            form: form.unwrap_or(DeliveryForm::Plain),
+            format,
+            sender_feed: sender_feed.unwrap_or_default(),
+            with_type: table.flag("type", report).unwrap_or(false),
+            strict: table.flag("strict", report).unwrap_or(false),
             annotate,
-            relation_fields,
+            relation_fields: relation_fields(table, annotate, report),
             harmonization,
-            form: form?,
-            sender_feed: sender_feed?,
-        })
+        }
     }
 
     /// The receiver's field list, which must be one now.
@@ -103,22 +102,19 @@ impl DoorReading<'_> {
     }
 }
 
-fn tcp_out(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -> Option<ConsumerTo> {
-    let separator = separator(table, report);
-    let Some(at) = table.text("connect", report) else {
+fn tcp_target(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<TcpTarget> {
+    let separator = separator(&at.value, report);
+    let Some(connect) = at.value.text("connect", report) else {
         let hint = "connect = \"127.0.0.1:5001\": where IntelMQ's TCP collector listens";
-        missing(line, "connect", hint, report);
+        report.missing(at.line, "connect", hint);
         return None;
     };
-    let port =
-        at.value.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(1..)) => Some(ConsumerTo::IntelMqTcp { connect: at.value.to_owned(), separator }),
-        _ => {
-            refuse("connect", at, "a host and a port, like \"127.0.0.1:5001\"", report);
-            None
-        }
+    let host_and_port = connect.value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    if !host_and_port.is_some_and(|(_, port)| matches!(port.parse::<u16>(), Ok(1..))) {
+        report.refuse("connect", &connect, "a host and a port, like \"127.0.0.1:5001\"");
+        return None;
     }
+    Some(TcpTarget { connect: connect.value.to_owned(), separator })
 }
 
 fn from(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<StartPosition> {
@@ -128,12 +124,8 @@ fn from(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<StartP
     if !table.is_text("from") {
         return table.number("from", report).map(|at| StartPosition::Seq(at.value));
     }
-    let at = table.text("from", report)?;
-    let from = StartPosition::parse(at.value);
-    if from.is_none() {
-        refuse("from", at, "\"earliest\", \"now\", a seq or an RFC 3339 time", report);
-    }
-    from
+    let wanted = "\"earliest\", \"now\", a seq or an RFC 3339 time";
+    table.choice("from", wanted, report, StartPosition::parse)
 }
 
 /// `false`, or the names of fields; those left out keep theirs, an empty one tells nothing. Without annotations

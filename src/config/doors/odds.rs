@@ -4,21 +4,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{ConsumerDoorSettings, ConsumerTo, RedisQueueSettings, SubmitDoorSettings, SubmitFrom};
 use crate::config::problem::ConfigFault;
+use crate::door::{ConsumerSettings, ConsumerTarget, RedisQueue, SubmitSettings, SubmitSource, TcpTarget};
 
 /// A door and the line of its section.
 pub(super) type Placed<T> = (usize, T);
 
 /// Returns the conflicts, each with the line of the later door. `listen` are the node's own addresses.
 pub(super) fn at_odds(
-    submits: &[Placed<SubmitDoorSettings>],
-    consumers: &[Placed<ConsumerDoorSettings>],
+    submits: &[Placed<SubmitSettings>],
+    consumers: &[Placed<ConsumerSettings>],
     listen: &[String],
 ) -> Vec<(usize, ConfigFault)> {
     let mut found = Vec::new();
     for (index, (line, door)) in submits.iter().enumerate() {
-        if let SubmitFrom::IntelMqTcp(place) = &door.from
+        if let SubmitSource::IntelmqTcp(place) = &door.from
             && listen.iter().any(|address| takes_port(address, place.listen))
         {
             let (what, hint) =
@@ -30,7 +30,7 @@ pub(super) fn at_odds(
         }
         if let Some((_, other)) = submits[..index].iter().find(|(_, other)| share(&door.from, &other.from)) {
             let (verb, hint) = match door.from {
-                SubmitFrom::IntelMqTcp(_) => ("listens on the port of", "give one of them another port"),
+                SubmitSource::IntelmqTcp(_) => ("listens on the port of", "give one of them another port"),
                 _ => ("takes from the queue of", "a queue has one reader: give one of them another queue"),
             };
             let what = format!("{verb} door {}", other.name);
@@ -50,18 +50,19 @@ pub(super) fn at_odds(
     found
 }
 
-fn share(one: &SubmitFrom, other: &SubmitFrom) -> bool {
+fn share(one: &SubmitSource, other: &SubmitSource) -> bool {
     match (one, other) {
-        (SubmitFrom::IntelMqTcp(one), SubmitFrom::IntelMqTcp(other)) => collide(one.listen, other.listen),
-        (SubmitFrom::IntelMqRedis(one), SubmitFrom::IntelMqRedis(other)) => is_same_queue(one, other),
+        (SubmitSource::IntelmqTcp(one), SubmitSource::IntelmqTcp(other)) => collide(one.listen, other.listen),
+        (SubmitSource::IntelmqRedis(one), SubmitSource::IntelmqRedis(other)) => is_same_queue(one, other),
+        (SubmitSource::Spool(one), SubmitSource::Spool(other)) => one.dir == other.dir,
         _ => false,
     }
 }
 
 /// Returns whether events that go out there come in here again.
-fn returns(out: &ConsumerTo, back: &SubmitFrom) -> bool {
+fn returns(out: &ConsumerTarget, back: &SubmitSource) -> bool {
     match (out, back) {
-        (ConsumerTo::IntelMqTcp { connect, .. }, SubmitFrom::IntelMqTcp(place)) => {
+        (ConsumerTarget::IntelmqTcp(TcpTarget { connect, .. }), SubmitSource::IntelmqTcp(place)) => {
             let Some((host, port)) = connect.rsplit_once(':') else { return false };
             let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
             let here = host.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback());
@@ -69,9 +70,10 @@ fn returns(out: &ConsumerTo, back: &SubmitFrom) -> bool {
                 || (here && (place.listen.ip().is_loopback() || is_any(place.listen)));
             port.parse() == Ok(place.listen.port()) && same
         }
-        (ConsumerTo::IntelMqRedis { queue: out, .. }, SubmitFrom::IntelMqRedis(back)) => {
+        (ConsumerTarget::IntelmqRedis { queue: out, .. }, SubmitSource::IntelmqRedis(back)) => {
             is_same_queue(out, back)
         }
+        (ConsumerTarget::Spool(out), SubmitSource::Spool(back)) => out.dir == back.dir,
         _ => false,
     }
 }
@@ -97,7 +99,7 @@ fn takes_port(address: &str, door: SocketAddr) -> bool {
     collide(SocketAddr::new(ip, port), door)
 }
 
-fn is_same_queue(one: &RedisQueueSettings, other: &RedisQueueSettings) -> bool {
+fn is_same_queue(one: &RedisQueue, other: &RedisQueue) -> bool {
     one.queue == other.queue && server_of(&one.url) == server_of(&other.url)
 }
 

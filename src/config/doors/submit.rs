@@ -1,78 +1,79 @@
 //! `[[submit]]`: one door into the mesh, as typed.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-use super::{
-    DoorAdds, DoorReading, REDIS_KEYS, SubmitDoorSettings, SubmitFrom, TcpInSettings, missing, only,
-    positive, refuse, separator,
-};
-use crate::config::node::{checked, tlp};
+use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator, spool_dir};
+use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
+use crate::config::reading::{ConfigReport, TomlSection, checked};
+use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
+use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
 
+/// The kinds of `from`.
+pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
+    DoorKind {
+        word: "intelmq-tcp",
+        keys: &["listen", "allow", "separator", "answers"],
+        read: |_, at, report| tcp_source(at, report).map(SubmitSource::IntelmqTcp),
+    },
+    DoorKind {
+        word: "intelmq-redis",
+        keys: REDIS_KEYS,
+        read: |reading, at, report| reading.redis_queue(at, report).map(SubmitSource::IntelmqRedis),
+    },
+    DoorKind {
+        word: "spool",
+        keys: &["dir", "format"],
+        read: |reading, at, report| {
+            let dir = spool_dir(reading, at, report);
+            let wanted = "\"intelmq\", \"idea\", \"n6\" or \"misp\"";
+            let known = ["intelmq", "idea", "n6", "misp"];
+            let parse = |text: &str| EventFormat::parse(text).filter(|_| known.contains(&text));
+            let format = match at.value.has("format") {
+                true => at.value.choice("format", wanted, report, parse),
+                false => EventFormat::parse("idea"),
+            };
+            Some(SubmitSource::Spool(SpoolSource { dir: dir?, format: format? }))
+        },
+    },
+    DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },
+];
+static WORDS: LazyLock<String> = LazyLock::new(|| all_words(KINDS));
+
 /// A door without its default name, which is still to be found.
 pub(super) struct Unnamed {
     given: Option<ConsumerName>,
-    kind: &'static str,
     pub(super) line: usize,
-    from: SubmitFrom,
+    from: SubmitSource,
     adds: DoorAdds,
 }
 
 impl DoorReading<'_> {
-    pub(super) fn submit(
-        &mut self,
-        at: &TomlPosition<TomlSection<'_, '_>>,
-        report: &mut ConfigReport,
-    ) -> Option<Unnamed> {
-        let (line, table) = (at.line, &at.value);
-        let given = match table.text("name", report) {
+    pub(super) fn submit(&mut self, at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Unnamed> {
+        let given = match at.value.text("name", report) {
             Some(name) => Some(self.name(name, report)?),
             None => None,
         };
-        let adds = adds(table, report);
-        let hint = "from = \"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
-        let Some(from) = table.text("from", report) else {
-            missing(line, "from", hint, report);
-            return None;
-        };
-        let (kind, from) = match from.value {
-            "socket" => {
-                only(table, &[], &["listen", "allow", "separator", "answers"], "at the socket", report);
-                only(table, &[], REDIS_KEYS, "at the socket", report);
-                ("socket", Some(SubmitFrom::Socket))
-            }
-            "intelmq-tcp" => {
-                only(table, &[], REDIS_KEYS, "from intelmq-tcp", report);
-                ("intelmq-tcp", tcp_in(table, line, report).map(SubmitFrom::IntelMqTcp))
-            }
-            "intelmq-redis" => {
-                only(table, &[], &["listen", "allow", "separator", "answers"], "from intelmq-redis", report);
-                let queue = self.redis_queue(table, line, report);
-                ("intelmq-redis", queue.map(SubmitFrom::IntelMqRedis))
-            }
-            _ => {
-                let wanted = "\"intelmq-tcp\", \"intelmq-redis\" or \"socket\"";
-                refuse("from", from, wanted, report);
-                return None;
-            }
-        };
-        Some(Unnamed { given, kind, line, from: from?, adds })
+        let adds = adds(&at.value, report);
+        let from =
+            self.kind(("from", "from = \"intelmq-tcp\": the kind of the door", &WORDS), KINDS, at, report)?;
+        Some(Unnamed { given, line: at.line, from, adds })
     }
 
     /// Gives a door its name: its own, or that of its kind with a number from the second on.
-    pub(super) fn named(&mut self, door: Unnamed, report: &mut ConfigReport) -> Option<SubmitDoorSettings> {
-        let Unnamed { given, kind, line, from, adds } = door;
-        if from == SubmitFrom::Socket && given.is_some() {
-            let way = "at the socket".to_owned();
-            report.fault(line, ConfigFault::NotOfDoor { key: "name", way });
+    pub(super) fn named(&mut self, door: Unnamed, report: &mut ConfigReport) -> Option<SubmitSettings> {
+        let Unnamed { given, line, from, adds } = door;
+        let kind = from.word();
+        if from == SubmitSource::Socket && given.is_some() {
+            report.fault(line, ConfigFault::NotOfDoor { key: "name", way: "from socket".to_owned() });
             return None;
         }
         let name = match given {
@@ -85,7 +86,7 @@ impl DoorReading<'_> {
                 let free =
                     (1..).map(numbered).find(|name| self.names.iter().all(|known| known.as_str() != name));
                 let name = ConsumerName::parse(&free?).ok()?;
-                if from == SubmitFrom::Socket && name.as_str() != kind {
+                if from == SubmitSource::Socket && name.as_str() != kind {
                     report.fault(line, ConfigFault::DoorName(kind.to_owned()));
                     return None;
                 }
@@ -93,67 +94,46 @@ impl DoorReading<'_> {
                 name
             }
         };
-        Some(SubmitDoorSettings { name, from, adds })
+        Some(SubmitSettings { name, from, adds })
     }
 }
 
-fn tcp_in(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -> Option<TcpInSettings> {
+fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<TcpSource> {
+    let (line, table) = (at.line, &at.value);
     let allow = networks(table, report);
     let separator = separator(table, report);
     let answers = table.flag("answers", report).unwrap_or(true);
-    let listen = match table.text("listen", report) {
-        None => {
-            missing(
-                line,
-                "listen",
-                "listen = \"127.0.0.1:5000\": where IntelMQ's TCP output connects",
-                report,
-            );
-            return None;
-        }
-        Some(at) => match at.value.parse::<SocketAddr>() {
-            Ok(listen) => TomlPosition { line: at.line, value: listen },
-            Err(_) => {
-                refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
-                return None;
-            }
-        },
+    let Some(at) = table.text("listen", report) else {
+        let hint = "listen = \"127.0.0.1:5000\": where IntelMQ's TCP output connects";
+        report.missing(line, "listen", hint);
+        return None;
     };
-    if !listen.value.ip().is_loopback() && allow.is_empty() {
-        report.fault(listen.line, ConfigFault::OpenDoor(listen.value));
+    let Ok(listen) = at.value.parse::<SocketAddr>() else {
+        report.refuse("listen", &at, "an address and a port, like \"127.0.0.1:5000\"");
+        return None;
+    };
+    if !listen.ip().is_loopback() && allow.is_empty() {
+        report.fault(at.line, ConfigFault::OpenDoor(listen));
         return None;
     }
-    Some(TcpInSettings { listen: listen.value, allow, separator, answers })
+    Some(TcpSource { listen, allow, separator, answers })
 }
 
 fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {
-    let texts = if table.has("allow") { table.texts("allow", report) } else { None }.unwrap_or_default();
-    let mut networks = Vec::with_capacity(texts.len().min(ALLOWED_NETWORKS_MAX));
-    for at in texts {
-        let network = at.value.parse::<IpNet>().ok();
+    let most = (ALLOWED_NETWORKS_MAX, "one of 64 networks at most");
+    let networks = table.list("allow", most, report, |at, report| {
+        let network = at.value.parse().ok();
         let network = network.or_else(|| at.value.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
-        match network {
-            Some(_) if networks.len() >= ALLOWED_NETWORKS_MAX => {
-                refuse("allow", at, "one of 64 networks at most", report);
-                break;
-            }
-            Some(network) => networks.push(network),
-            None => refuse("allow", at, "a network, like \"192.0.2.0/24\"", report),
+        if network.is_none() {
+            report.refuse("allow", &at, "a network, like \"192.0.2.0/24\"");
         }
-    }
-    networks
+        network
+    });
+    networks.unwrap_or_default()
 }
 
 fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
-    let ids = table.text("ids", report).and_then(|at| match at.value {
-        "random" => Some(IdScheme::Random),
-        "content" => Some(IdScheme::Content),
-        "body" => Some(IdScheme::Body),
-        _ => {
-            refuse("ids", at, "\"random\", \"content\" or \"body\"", report);
-            None
-        }
-    });
+    let ids = table.choice("ids", "\"random\", \"content\" or \"body\"", report, IdScheme::parse);
     DoorAdds {
         tlp: tlp(table, "tlp", report),
         to: recipients(table, report),
@@ -163,46 +143,35 @@ fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
         republish: table.flag("republish", report).unwrap_or(false),
         seal: table.flag("seal", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),
+        convert: table
+            .choice("convert", "\"intelmq\"", report, |text| (text == "intelmq").then_some(()))
+            .is_some(),
     }
 }
 
 fn strip(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<StripRule>> {
-    if !table.has("strip") {
-        return None;
-    }
-    let texts = table.texts("strip", report)?;
-    if let Some(beyond) = texts.get(STRIP_RULES_MAX) {
-        refuse("strip", beyond.clone(), "one of 64 fields at most", report);
-    }
-    let mut rules = Vec::with_capacity(texts.len().min(STRIP_RULES_MAX));
-    for at in texts {
-        match StripRule::parse(at.value) {
-            Ok(rule) => rules.push(rule),
-            Err(fault) => report.fault(at.line, ConfigFault::Strip(fault)),
-        }
-    }
-    Some(rules)
+    let most = (STRIP_RULES_MAX, "one of 64 fields at most");
+    table.list("strip", most, report, |at, report| {
+        StripRule::parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Strip(fault))).ok()
+    })
 }
 
 fn recipients(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
-    let texts = if table.has("to") { table.texts("to", report) } else { None }.unwrap_or_default();
-    if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
-        refuse("to", beyond.clone(), "one of 256 recipients at most", report);
-    }
-    texts.into_iter().filter_map(|at| checked(at, "to", PublisherName::parse, report)).collect()
+    let most = (RECIPIENTS_MAX, "one of 256 recipients at most");
+    let names = table.list("to", most, report, |at, report| checked(at, "to", PublisherName::parse, report));
+    names.unwrap_or_default()
 }
 
 fn multiple_values(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> MultipleValues {
     let most = u64::from(MultipleValues::MOST);
     let most = positive(table, "multiple_values_max", most, most, report);
-    match table.text("multiple_values", report) {
-        None | Some(TomlPosition { value: "refuse", .. }) => MultipleValues::Refuse,
-        Some(TomlPosition { value: "explode", .. }) => {
-            MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) }
+    let wanted = "\"refuse\" or \"explode\"";
+    let values = table.choice("multiple_values", wanted, report, |word| match word {
+        "refuse" => Some(MultipleValues::Refuse),
+        "explode" => {
+            Some(MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) })
         }
-        Some(at) => {
-            refuse("multiple_values", at, "\"refuse\" or \"explode\"", report);
-            MultipleValues::Refuse
-        }
-    }
+        _ => None,
+    });
+    values.unwrap_or_default()
 }

@@ -4,8 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::config::NodeConfig;
+use crate::door::{ConsumerTarget, SubmitSource};
+use crate::format::intelmq::RelationFields;
+use crate::format::{DeliveryForm, MultipleValues};
+use crate::policy::Tlp;
+use crate::protocol::io::StartPosition;
 
-fn read(text: &str) -> Result<DoorConfigs, Vec<String>> {
+fn read(text: &str) -> Result<DoorSettings, Vec<String>> {
     let text = format!("name = \"cert-at\"\n{text}");
     match NodeConfig::parse(Path::new("d"), &text) {
         Ok(config) => Ok(config.doors),
@@ -58,7 +63,7 @@ from = "now"
     let strip: Vec<_> = first.adds.strip.iter().flatten().map(ToString::to_string).collect();
     assert_eq!(strip, ["rtir_id", "extra.file_name"]);
     assert!(doors.submits[1].adds.strip.is_none());
-    let SubmitFrom::IntelMqTcp(third) = &doors.submits[2].from else { panic!("{doors:?}") };
+    let SubmitSource::IntelmqTcp(third) = &doors.submits[2].from else { panic!("{doors:?}") };
     assert_eq!((third.allow.len(), third.separator.as_deref()), (2, Some("\n")));
     assert_eq!(doors.submits[2].adds.multiple_values, MultipleValues::Explode { most: 256 });
     let pipeline = &doors.consumers[0];
@@ -74,7 +79,7 @@ from = "now"
     assert_eq!(inbox.form.relation_fields, relations.unwrap());
     assert_eq!(pipeline.form.relation_fields, RelationFields::default());
     assert_eq!(inbox.from, Some(StartPosition::Now));
-    assert!(matches!(inbox.to, ConsumerTo::IntelMqRedis { queue_max: QUEUE_MAX_DEFAULT, .. }));
+    assert!(matches!(inbox.to, ConsumerTarget::IntelmqRedis { queue_max: QUEUE_MAX_DEFAULT, .. }));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{NodeConfig, PeerFile, PeerFiles};
 
 fn key(seed: u8) -> VerifyingKey {
-    ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+    crate::fixture::key(seed).verifying_key()
 }
 
 fn new_peer(seed: u8, address: &str) -> NewPeer {
@@ -24,7 +24,7 @@ fn new_peer(seed: u8, address: &str) -> NewPeer {
 
 fn node(dir: &Path) -> NodeConfig {
     let name = PublisherName::parse("cert-at").unwrap();
-    let new = NewNode { name, federation: None, listen: vec![], advertise: vec![] };
+    let new = NewNode { name, federation: None, listen: vec![], advertise: vec![], places: None };
     new_node(dir, &new).unwrap();
     NodeConfig::load(dir).unwrap()
 }

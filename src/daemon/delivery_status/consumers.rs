@@ -22,11 +22,11 @@ fn asked<'a>(at: &'a ConsumerView, sources: &DeliverySources<'a>) -> Option<Aske
 }
 
 pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &DeliverySources<'_>) -> DeliveryRecord {
-    let passed = at.position.seq >= entry.seq;
+    let passed = at.status.position >= entry.seq;
     let by = passed_by(sources.times.consumers.get(&at.name), entry.seq).filter(|_| passed);
     let asked = asked(at, sources);
     let is_known = asked.is_some();
-    let unknown = ConsumerTerms { own: at.position.own, filter: None };
+    let unknown = ConsumerTerms { own: at.own, filter: None };
     let (terms, filter) = asked.unwrap_or_else(|| (unknown, String::new()));
     let core = entry.envelope.core();
     let now = (!passed).then_some(sources.now);
@@ -46,10 +46,10 @@ pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &DeliverySourc
             (DeliveryState::Passed, late.or((!is_known).then(|| unknown.to_owned())), None)
         }
         None => {
-            let why = match (is_known, at.connected()) {
+            let why = match (is_known, at.status.connected) {
                 (false, _) => format!("it is not connected; {unknown}"),
                 (true, false) => "it is not connected".to_owned(),
-                (true, true) => format!("it is {} behind", at.lag_events),
+                (true, true) => format!("it is {} behind", at.status.lag_events.unwrap_or_default()),
             };
             (DeliveryState::NotYet, Some(why), None)
         }

@@ -14,8 +14,7 @@ use crate::daemon::control::{AskCommand, ControlAsk};
 use crate::daemon::delivery_status::{DeliverySources, delivery_status};
 use crate::daemon::feed_facts::feed_facts;
 use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
-use crate::protocol::Input;
-use crate::protocol::io::{CoreCommand, Ticket};
+use crate::protocol::io::{CommandRefused, CoreCommand, OperatorInput, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
 use crate::record::Entry;
 use crate::status::{HealthCode, ShownProblem, Snapshot};
@@ -24,7 +23,10 @@ use crate::wire::VerdictCode;
 
 impl EventLoop {
     /// The asker may have gone: an answer that nobody receives is dropped.
-    pub(super) fn on_ask(&mut self, ask: ControlAsk) -> Option<oneshot::Receiver<Result<(), String>>> {
+    pub(super) fn on_ask(
+        &mut self,
+        ask: ControlAsk,
+    ) -> Option<oneshot::Receiver<Result<(), CommandRefused>>> {
         match ask {
             ControlAsk::Snapshot(answer) => {
                 let _ = answer.send(Box::new(self.snapshot()));
@@ -86,13 +88,13 @@ impl EventLoop {
 
     pub(super) fn command(
         &mut self,
-        answer: oneshot::Sender<Result<(), String>>,
+        answer: oneshot::Sender<Result<(), CommandRefused>>,
         command: impl FnOnce(Ticket) -> CoreCommand,
     ) {
         let ticket = Ticket(self.commands.next);
         self.commands.next += 1;
         self.commands.waiting.insert(ticket, answer);
-        self.node.handle_input(Input::Command(command(ticket)), clock::now());
+        self.node.handle_input(OperatorInput::Command(command(ticket)), clock::now());
     }
 
     /// The state now, as the operator asks for it. Of a store that is busy it shows what was known last.
@@ -167,12 +169,12 @@ impl EventLoop {
         let doors = self.parts.doors.set();
         let fact = |at: &ConsumerView| ConsumerFact {
             name: at.name.to_string(),
-            position: at.position.seq,
-            lag_events: at.lag_events,
-            missing: at.position.missing,
-            own: at.position.own,
+            position: at.status.position,
+            lag_events: at.status.lag_events.unwrap_or_default(),
+            missing: at.status.missing,
+            own: at.own,
             door: doors.hands_to(at.name.as_str()),
-            connected: at.connected(),
+            connected: at.status.connected,
             filter: at
                 .request
                 .as_ref()

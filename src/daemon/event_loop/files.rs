@@ -11,15 +11,15 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{ConfigProblem, FileLists, FilesFingerprint, NodeConfig, PeerFile, PeerFiles};
 use crate::daemon::changes;
-use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::event_log::EventLog;
 use crate::daemon::rules_log::RulesLog;
 use crate::envelope::{SealKey, SealOpener, Signer};
 use crate::filter::Filter;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
+use crate::protocol::Node;
+use crate::protocol::io::OperatorInput;
 use crate::protocol::view::NodeView;
-use crate::protocol::{Input, Node};
 use crate::status;
 use crate::transport::PeerAddresses;
 
@@ -129,8 +129,8 @@ impl EventLoop {
         let view = self.node.view();
         // How far a feed that does not run has come is known once it goes on.
         let decided = |name: &PublisherName| {
-            let peer = view.peers.iter().find(|peer| peer.name == *name);
-            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
+            let peer = view.peers.iter().find(|peer| peer.status.name == *name);
+            peer.and_then(|peer| peer.looked_at).unwrap_or(view.ends.last.seq)
         };
         self.files.rules.changed(&peers.peers, clock::now().wall, decided);
         self.renew_door_filters();
@@ -141,7 +141,7 @@ impl EventLoop {
         tracing::info!(peers = peers.peers.len(), "peer files read");
         let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
-        self.node.handle_input(Input::Trust(trust), clock::now());
+        self.node.handle_input(OperatorInput::Trust(trust), clock::now());
         // The last frames to peers that are cut off now go out before the gate closes.
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
@@ -201,7 +201,7 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        let opening = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), same);
+        let opening = self.parts.doors.reload(merged.door_defaults(), merged.doors.clone(), same);
         self.files.config = merged;
         tokio::spawn(async move {
             let failed = opening.await;
@@ -223,7 +223,7 @@ impl EventLoop {
         let moved: Vec<PublisherName> =
             new.trusted().filter(changed).map(|file| file.peer.name.clone()).collect();
         for peer in moved {
-            self.node.handle_input(Input::AddressesChanged { peer }, clock::now());
+            self.node.handle_input(OperatorInput::AddressesChanged { peer }, clock::now());
         }
     }
 }

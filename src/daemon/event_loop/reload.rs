@@ -10,12 +10,11 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{ConfigProblem, NodeConfig};
 use crate::control::{ControlRefusal, ReloadResult};
-use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
 use crate::daemon::web::client_defaults;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
-use crate::protocol::Input;
+use crate::protocol::io::OperatorInput;
 use crate::record::ConsumerName;
 
 impl EventLoop {
@@ -74,7 +73,7 @@ impl EventLoop {
         let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
         self.parts.store.keep(config.journal.keep_bytes, keep_ms);
         let seen_keep_ms = keep_ms + SEEN_BEYOND_JOURNAL_MS;
-        self.node.handle_input(Input::SeenKept { seen_keep_ms }, clock::now());
+        self.node.handle_input(OperatorInput::SeenKept { seen_keep_ms }, clock::now());
         self.identity.keep_bytes = config.journal.keep_bytes;
         self.identity.keep_days = config.journal.keep_days;
     }
@@ -95,7 +94,7 @@ impl EventLoop {
         same.retain(|name| !set.failed().contains_key(name));
         let names: BTreeSet<String> = door_names(old).union(&door_names(merged)).cloned().collect();
         let changed = names.difference(&same).cloned().collect();
-        Some((changed, self.parts.doors.reload(socket_door(merged), door_setups(merged), same)))
+        Some((changed, self.parts.doors.reload(merged.door_defaults(), merged.doors.clone(), same)))
     }
 }
 
@@ -117,6 +116,8 @@ fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
         ("socket_group", old.socket_group != new.socket_group),
         ("paths", old.paths != new.paths),
         ("web", old.web != new.web),
+        ("metrics", old.metrics != new.metrics),
+        ("on_health", old.on_health != new.on_health),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

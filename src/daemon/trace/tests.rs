@@ -1,11 +1,11 @@
-//! Traces of claims that no node of ours signs, over a store on a real directory. The walk itself is in `tests/links.rs`.
+//! Traces of claims that no node of ours signs, over a store on a real directory. The walk itself is in `tests/node/links.rs`.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::*;
 use crate::envelope::IdScheme;
-use crate::protocol::io::{Input, Output, Ticket};
+use crate::protocol::io::{StoreInput, StoreOutput, Ticket};
 use crate::record::NewRecord;
 use crate::store::testing::{DAY_MS, START, core_with, foreign, id_of, linking, name, now, signed};
 use crate::store::{EngineConfig, StoreDirs};
@@ -24,8 +24,8 @@ fn holding(dir: &std::path::Path, records: Vec<NewRecord>) -> Store {
     let answer = Arc::new(move |input| drop(send.send(input)));
     let fatal = Arc::new(|error| panic!("the store failed: {error}"));
     let (store, _) = Store::open(&dirs, config, now(), answer, fatal).unwrap();
-    store.handle(Output::Append { ticket: Ticket(1), records });
-    while !matches!(answers.recv_timeout(Duration::from_secs(20)).unwrap(), Input::Stored { .. }) {}
+    store.handle(StoreOutput::Append { ticket: Ticket(1), records });
+    while !matches!(answers.recv_timeout(Duration::from_secs(20)).unwrap(), StoreInput::Stored { .. }) {}
     store
 }
 

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 use coset::TaggedCborSerializable as _;
-use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::super::{Body, EventType, Extensions, IdScheme, Signer};
 use super::*;
+use crate::cbor::CborError;
 use crate::event::EventFormat;
 use crate::identity::{EventId, KeyId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
 fn signer() -> Signer {
-    Signer::new(SigningKey::from_bytes(&[7; 32]))
+    Signer::new(crate::fixture::key(7))
 }
 
 fn name() -> impl Strategy<Value = PublisherName> {
@@ -121,23 +121,7 @@ fn sealed_form(recipients: u8) -> Bytes {
 }
 
 fn example() -> Core {
-    Core {
-        version: 1,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
-        body: Body::Plain(Bytes::from_static(br#"{"source.ip":"192.0.2.1"}"#)),
-    }
+    Core { body: Body::Plain(Bytes::from_static(br#"{"source.ip":"192.0.2.1"}"#)), ..crate::fixture::core() }
 }
 
 #[test]
@@ -185,7 +169,7 @@ fn a_cut_or_extended_envelope_is_refused() {
 fn another_key_is_told_from_a_bad_signature() {
     let bytes = signer().sign(example()).unwrap().envelope().bytes().clone();
     let decoded = UnverifiedEnvelope::decode(bytes).unwrap();
-    let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
+    let other = crate::fixture::key(8).verifying_key();
     let fault = decoded.verify(&other).unwrap_err();
     assert!(matches!(fault, super::super::SignatureError::OtherKey { .. }), "{fault}");
 }
@@ -327,7 +311,7 @@ proptest! {
 fn a_key_id_has_8_to_32_bytes_of_the_hash() {
     let signed = signer().sign(example()).unwrap();
     let parts = EnvelopeParts::read(signed.envelope().bytes()).unwrap();
-    let key = SigningKey::from_bytes(&[7; 32]);
+    let key = crate::fixture::key(7);
     let hash = KeyId::hash(key.verifying_key().as_bytes());
     let under = |kid: &[u8]| {
         let mut protected = vec![0xa2, 0x01, 0x32, 0x04];

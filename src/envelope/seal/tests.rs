@@ -4,8 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::envelope::{ENVELOPE_VERSION, EventType, IdScheme, Signer, UnverifiedEnvelope};
-use crate::event::EventFormat;
+use crate::envelope::{EventType, IdScheme, Signer, UnverifiedEnvelope};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{LINE_BYTES_MAX, LINKS_MAX, RECIPIENTS_MAX, SEALED_BYTES_MAX};
 use crate::link::{Link, LinkTarget, Relation};
@@ -39,16 +38,9 @@ fn id(nth: u8) -> EventId {
 fn core(payload: &str) -> Core {
     let alternate = Relation::parse("alternate").unwrap();
     Core {
-        version: ENVELOPE_VERSION,
         id: id(1),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
         tlp: Tlp::Red,
         to: vec![name("cert-ee"), name("cert-pl")],
-        max_hops: 16,
         parent: Some(id(9)),
         links: vec![Link {
             left: None,
@@ -57,7 +49,7 @@ fn core(payload: &str) -> Core {
         }],
         ext: Some(Bytes::from_static(br#"{"rtir_id":12345}"#)),
         body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
-        extensions: Extensions::default(),
+        ..crate::fixture::core()
     }
 }
 
@@ -70,7 +62,7 @@ fn sealed_to(core: Core, keys: &[SealKey]) -> Core {
 }
 
 fn signed(core: Core) -> Envelope {
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[5; 32]));
+    let signer = Signer::new(crate::fixture::key(5));
     let bytes = signer.sign(core).unwrap().envelope().bytes().clone();
     Envelope::clone(UnverifiedEnvelope::decode(bytes).unwrap().envelope())
 }
@@ -161,7 +153,7 @@ fn recipients_that_are_swapped_or_taken_from_another_envelope_do_not_open() {
 
 #[test]
 fn the_number_of_recipients_is_that_of_the_names() {
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[5; 32]));
+    let signer = Signer::new(crate::fixture::key(5));
     for to in [vec![name("cert-ee")], vec![name("cert-ee"), name("cert-pl"), name("cert-fr")]] {
         let named = to.len();
         let fault = signer.sign(Core { to, ..sealed(core(EVENT)) }).unwrap_err();

@@ -113,7 +113,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn identity(of: u8) -> SigningKey {
-        SigningKey::from_bytes(&[of; 32])
+        crate::fixture::key(of)
     }
 
     fn signed(of: u8, name: &str, serial: u64, revoked: bool) -> SignedStatement {

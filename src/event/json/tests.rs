@@ -181,9 +181,28 @@ proptest! {
                 for member in &found.members {
                     let part: serde_json::Value = serde_json::from_str(&text[member.value_at.clone()]).unwrap();
                     prop_assert_eq!(&part, &members[&*member.key]);
+                    let (inside, alone) = (found.inside(member), scan(found.inside(member).text.as_bytes(), 64).unwrap());
+                    prop_assert_eq!((inside.members, inside.kind, inside.depth), (alone.members, alone.kind, alone.depth));
                 }
             }
         }
+    }
+
+    #[test]
+    fn checked_text_is_read_as_serde_json_reads_it(value in value()) {
+        for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
+            let found = scan(text.as_bytes(), 64).unwrap();
+            prop_assert_eq!(members(&text), found.members);
+            if let serde_json::Value::Array(values) = &value {
+                let read = elements(&text).map(|element| serde_json::from_str(element).unwrap());
+                prop_assert_eq!(read.collect::<Vec<serde_json::Value>>(), values.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_of_checked_text_panic(text in text()) {
+        let _ = (members(&text), elements(&text).count(), JsonTokens::of(&text).count());
     }
 
     #[test]

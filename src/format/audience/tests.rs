@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::SigningKey;
-
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::format::{DoorDefaults, ParsedSubmission, intake};
@@ -25,7 +23,7 @@ fn key(of: u8) -> SealKey {
 }
 
 fn peer(of: &str, seed: u8, seal: Option<SealKey>) -> Peer {
-    Peer { seal, ..Peer::new(name(of), SigningKey::from_bytes(&[seed; 32]).verifying_key()) }
+    Peer { seal, ..Peer::new(name(of), crate::fixture::key(seed).verifying_key()) }
 }
 
 /// We are cert-at, once cert-old (sealing key 1); cert-pl was cert-poland; cert-lv has no sealing key, cert-no gets sealed events alone.
@@ -40,7 +38,7 @@ fn trust() -> TrustList {
         (name("baltics"), names(&["cert-ee", "cert-poland"])),
     ]);
     let own = NodeNames::new(name("cert-at"), names(&["cert-old"]));
-    TrustList::new(own, SigningKey::from_bytes(&[1; 32]).verifying_key(), peers)
+    TrustList::new(own, crate::fixture::key(1).verifying_key(), peers)
         .with_own_seal(key(1))
         .with_groups(groups)
 }
@@ -73,7 +71,7 @@ fn recipients_out_of_reach_are_refused_unsealed() {
     revoked.revoked = true;
     let mut down = peer("cert-hu", 8, Some(key(8)));
     (down.dialled, down.paused) = (false, true);
-    let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
+    let own = crate::fixture::key(1).verifying_key();
     let trust = TrustList::new(name("cert-at"), own, [alone, revoked, down, peer("cert-ee", 2, None)])
         .with_own_seal(key(1))
         .with_groups(BTreeMap::from([(name("far"), names(&["cert-cc", "cert-cz"]))]));
@@ -139,7 +137,7 @@ fn a_group_is_its_members_each_once() {
 #[test]
 fn two_recipients_with_one_sealing_key_are_refused_by_name() {
     let peers = [peer("cert-ee", 2, Some(key(2))), peer("cert-pl", 3, Some(key(2)))];
-    let list = TrustList::new(name("cert-at"), SigningKey::from_bytes(&[1; 32]).verifying_key(), peers);
+    let list = TrustList::new(name("cert-at"), crate::fixture::key(1).verifying_key(), peers);
     let line = br#"{"meta":{"to":["cert-pl","cert-ee"],"seal":true},"payload":{"a":1}}"#;
     let Ok(ParsedSubmission::New(draft)) = intake(line, &door()) else { panic!("bug: it is a new event") };
     let refused = draft.address(&list).unwrap_err();

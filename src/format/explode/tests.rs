@@ -103,13 +103,3 @@ fn a_large_event_is_not_multiplied_beyond_the_bound() {
     let fault = product_of(&payload, 256).unwrap_err();
     assert!(fault.message.contains("10 events of about 1000"), "{}", fault.message);
 }
-
-proptest::proptest! {
-    #[test]
-    fn elements_are_those_that_another_reader_finds(list in proptest::collection::vec("[a\"\\\\,\\]\\[{}: é😀]{0,5}", 0..6), spaced in proptest::bool::ANY) {
-        let values: Vec<String> = list.iter().map(|text| serde_json::Value::from(text.as_str()).to_string()).collect();
-        let text = format!("[{}]", values.join(if spaced { " , " } else { "," }));
-        let found: Vec<&str> = elements(&text).into_iter().map(|element| &text[element]).collect();
-        proptest::prop_assert_eq!(found, values);
-    }
-}

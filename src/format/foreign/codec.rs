@@ -1,7 +1,10 @@
 //! Decodes and encodes one message whole: strict JSON before it, and a check of each event after it. A message that
 //! fails anywhere gives nothing.
 
-use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
+use super::{
+    DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent,
+    foreign_format,
+};
 use crate::event::check_body;
 use crate::event::json::{self, JsonKind};
 use crate::format::label::EventLabel;
@@ -40,6 +43,34 @@ pub fn decode_text(format: &dyn ForeignFormat, text: &str) -> Result<DecodedMess
         );
     }
     Ok(decoded)
+}
+
+/// Checks a body that is carried as it came, at a door that knows its format.
+///
+/// # Errors
+/// [`SubmitError`] with the code of the format, if the body breaks its rules.
+pub fn check_message(format: &dyn ForeignFormat, text: &str) -> Result<(), SubmitError> {
+    // It is JSON. Numbers that cannot be converted are carried all the same, and so are messages with many addresses.
+    let Ok(message) = serde_json::from_str::<JsonObject>(text) else { return Ok(()) };
+    match format.decode(&message) {
+        Err(fault) if fault.code == format.code() => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a body that is carried as it came and may be a fragment of a message.
+///
+/// # Errors
+/// The same as [`check_message`], if the body has all that a message needs.
+pub fn check_fragment(format: &dyn ForeignFormat, text: &str) -> Result<(), SubmitError> {
+    let complete = serde_json::from_str(text).is_ok_and(|message| format.is_complete(&message));
+    if complete { check_message(format, text) } else { Ok(()) }
+}
+
+/// Returns the flat events of a carried body, for filters.
+pub fn carried_events(format: &str, body: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let decoded = decode_text(foreign_format(format)?, std::str::from_utf8(body).ok()?).ok()?;
+    Some(decoded.events.iter().map(|event| text_of(&event.payload).into_bytes()).collect())
 }
 
 /// Encodes one event.

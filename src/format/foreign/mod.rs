@@ -6,6 +6,7 @@ mod codec;
 pub mod convert;
 mod fields;
 mod flat;
+mod handed;
 mod idea;
 mod misp;
 mod moment;
@@ -18,8 +19,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use codec::{decode_text, encode_event};
-pub use report::{ConversionNote, ConversionReport};
+pub use codec::{carried_events, check_fragment, check_message, decode_text, encode_event};
+pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
+pub use report::ConversionReport;
 
 use super::label::EventLabel;
 use super::refusal::{SubmitCode, SubmitError};
@@ -43,6 +45,9 @@ pub trait ForeignFormat: Sync {
     fn readable<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(text)
     }
+
+    /// Returns true if a body has all members that a message needs. `run/in.sock` carries fragments unread.
+    fn is_complete(&self, message: &JsonObject) -> bool;
 
     /// Adds the labels in the format's own places. It reads messages that cannot be decoded too.
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>);
@@ -74,8 +79,6 @@ pub struct DecodedMessage {
     pub uuid: Option<Uuid>,
     /// At least one.
     pub events: Vec<DecodedEvent>,
-    /// The time at which the other system detected it.
-    pub time: Option<Timestamp>,
     pub report: ConversionReport,
     /// The label of all events, from the format's own places.
     pub label: Option<EventLabel>,
@@ -154,6 +157,16 @@ pub struct EncodeOptions {
     pub node: Option<String>,
     /// `raw` travels too.
     pub raw: bool,
+}
+
+/// Returns true if IDEA takes it as the name of a node: parts of a-z, 0-9 and `_`, with dots between.
+pub fn is_node_name(text: &str) -> bool {
+    idea::syntax::is_node_name(text)
+}
+
+/// Returns the name in IDEA of the node `publisher`: `cert-at` is `at.cert.intelmesh`.
+pub fn default_node_name(publisher: &PublisherName) -> String {
+    idea::syntax::default_node(Some(publisher.as_str()))
 }
 
 /// A message of another system.

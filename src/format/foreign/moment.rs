@@ -55,11 +55,6 @@ impl UtcMoment {
         Instant::from_millisecond(i64::try_from(time.0).ok()?).ok().map(Self)
     }
 
-    /// Returns it as milliseconds; `None` before 1970.
-    pub fn timestamp(self) -> Option<Timestamp> {
-        u64::try_from(self.0.as_millisecond()).ok().map(Timestamp)
-    }
-
     fn written(self, zone: &str) -> String {
         let civil = Offset::UTC.to_datetime(self.0);
         let clock = civil.strftime("%Y-%m-%dT%H:%M:%S");

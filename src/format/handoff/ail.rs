@@ -7,7 +7,6 @@ use std::ops::Range;
 use crate::envelope::EventType;
 use crate::event::json::{self, JsonMember};
 use crate::format::meta::{event_type_of, is_kept_in_meta, string_of};
-use crate::limits::JSON_DEPTH_MAX;
 
 /// The version of the format, if the event says none.
 const VERSION: &str = "1";
@@ -29,9 +28,8 @@ impl<'a> AilPlaces<'a> {
         let ext = ext.and_then(|ext| std::str::from_utf8(ext).ok()).unwrap_or_default();
         let mut places =
             Self { version: VERSION, kind: None, ext, in_meta: Vec::new(), below_ext: Vec::new() };
-        let Ok(scan) = json::scan(ext.as_bytes(), JSON_DEPTH_MAX) else { return places };
-        for member in &scan.members {
-            places.put(member, event_type);
+        for member in json::members(ext) {
+            places.put(&member, event_type);
         }
         places
     }

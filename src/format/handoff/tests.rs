@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::envelope::{IdScheme, Signer, UnverifiedEnvelope};
+use crate::envelope::{Signer, UnverifiedEnvelope};
 use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
@@ -25,14 +25,17 @@ fn through(line: &[u8], form: DeliveryForm, with_type: bool, hops: &[&str]) -> S
         Ok(ParsedSubmission::New(draft)) => draft,
         other => panic!("{}: {other:?}", String::from_utf8_lossy(line)),
     };
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     let signed = signer.sign(draft.into_core(&made).unwrap()).unwrap();
     let received = UnverifiedEnvelope::decode(signed.envelope().bytes().clone()).unwrap();
     let verified = received.verify(&signer.verifying_key()).unwrap();
     crate::envelope::check_content(verified.envelope().core()).unwrap();
     let path = HopPath::new(hops.iter().map(|hop| PublisherName::parse(hop).unwrap()).collect()).unwrap();
     let mut out = Vec::new();
-    assert!(HandOff { form, with_type }.write_line(&Carried::new(17, &path, verified.envelope()), &mut out));
+    assert!(
+        HandOff { form, with_type, format: None }
+            .write_line(&Carried::new(17, &path, verified.envelope()), &mut out)
+    );
     String::from_utf8(out).unwrap()
 }
 
@@ -161,26 +164,15 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
 /// Sealed for cert-pl; its content cannot be read.
 fn sealed() -> std::sync::Arc<Envelope> {
     let core = Core {
-        version: crate::envelope::ENVELOPE_VERSION,
-        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: crate::event::EventFormat::parse("intelmq").unwrap(),
         tlp: Tlp::Red,
         to: vec![PublisherName::parse("cert-pl").unwrap()],
         max_hops: 8,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
-        body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
+        ..crate::fixture::core()
     };
     let key = crate::envelope::SealKey::of(&[9; 32].into());
     let secret = BodyIdSecret::new([3; 32]);
     let core = crate::envelope::seal::seal(core, &[key], &secret, &mut rand::rng()).unwrap();
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     signer.sign(core).unwrap().envelope().clone()
 }
 
@@ -225,7 +217,7 @@ fn what_was_taken_back_or_replaced_says_by_which_event() {
             (Carried { replaced_by: Some(&later), ..carried }, "replaced_by"),
         ] {
             let mut out = Vec::new();
-            assert!(HandOff { form, with_type: false }.write_line(&carried, &mut out));
+            assert!(HandOff { form, with_type: false, format: None }.write_line(&carried, &mut out));
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(read["meta"][key], later.to_string());
         }

@@ -289,7 +289,7 @@ fn reports_come_through_as_their_collectors_make_them() {
             "{line}"
         );
     }
-    let at_intelmq = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let at_intelmq = door().at_intelmq();
     let read = core_at(&typed, &at_intelmq).unwrap();
     assert_eq!((read.event_type, read.ids), (EventType::Report, IdScheme::Body));
     assert_eq!(read.body.bytes().as_ref(), payload.replace("\"rtir_id\":4711,", "").as_bytes());
@@ -297,7 +297,7 @@ fn reports_come_through_as_their_collectors_make_them() {
 
 #[test]
 fn doors_to_intelmq_recognise_what_a_bot_sends_again() {
-    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = door().at_intelmq();
     let line = r#"{"source.ip":"192.0.2.1","raw":"eA=="}"#;
     let twice = [(); 2].map(|()| core_at(line, &door).unwrap());
     assert_eq!((&twice[0].id, twice[0].ids), (&twice[1].id, IdScheme::Body));
@@ -313,7 +313,7 @@ fn doors_to_intelmq_recognise_what_a_bot_sends_again() {
 
 #[test]
 fn secrets_in_urls_stay_at_home_by_default() {
-    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = door().at_intelmq();
     let line = r#"{"feed.url" : "https://u:p@feed.example/?apikey=s3cret&x=1","source.url":"http://h/?token=1","extra":{"certbund":{"source_contacts":[1]},"url":"ftp://a:b@h"},"n":1.0}"#;
     let want = r#"{"feed.url" : "https://***@feed.example/?apikey=***&x=1","source.url":"http://h/?token=***","extra":{"url":"ftp://***@h"},"n":1.0}"#;
     let published = |door: &DoorDefaults| core_at(line, door).unwrap().body.bytes().to_vec();
@@ -327,7 +327,7 @@ fn secrets_in_urls_stay_at_home_by_default() {
 
 #[test]
 fn a_list_that_stays_at_home_is_not_refused_for_being_one() {
-    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = door().at_intelmq();
     let read = core_at(r#"{"rtir_id":[1,2],"a":1}"#, &door).unwrap();
     assert_eq!(read.body.bytes().as_ref(), br#"{"a":1}"#);
     assert_eq!(core_at(r#"{"rtir_id":[1,2]}"#, &door).unwrap_err().code, SubmitCode::Empty);

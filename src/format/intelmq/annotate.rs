@@ -14,7 +14,7 @@ use crate::identity::EventId;
 use crate::link::{Link, LinkTarget};
 
 /// Names below `extra.intelmesh.` that have a meaning of their own.
-const TAKEN: [&str; 7] = ["uuid", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
+const TAKEN: [&str; 8] = ["uuid", "part", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
 
 /// Fields, and their values as JSON text.
 pub(super) type AnnotationSource<'s> = Vec<(&'s str, String)>;
@@ -141,6 +141,9 @@ pub(super) fn annotate(carried: &Carried<'_>, plan: &mut AdaptPlan<'_>) {
         plan.put.push((format!("extra.intelmesh.{name}"), Cow::Owned(format!("\"{value}\""))));
     };
     put("uuid", core.id.to_string());
+    if let Some(part) = carried.converted.and_then(|converted| converted.part.as_ref()) {
+        put("part", part.clone());
+    }
     put("publisher", core.id.publisher.to_string());
     if !carried.path.is_empty() {
         put("path", carried.path.to_string());

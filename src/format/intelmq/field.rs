@@ -2,8 +2,8 @@
 
 use regex::Regex;
 
-use super::kind::{FieldKind, SanitizedValue};
-use super::value::FieldValue;
+use super::kind::FieldKind;
+use super::value::{FieldValue, SanitizedValue};
 use crate::limits::HARMONIZATION_PATTERN_BYTES_MAX;
 
 /// The values that a field takes.

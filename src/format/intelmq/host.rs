@@ -2,8 +2,7 @@
 //! if all versions of its tables treat their letters alike.
 
 use super::address::is_address;
-use super::kind::SanitizedValue;
-use super::value::strip;
+use super::value::{SanitizedValue, strip};
 
 /// Bytes of one label of a name.
 const LABEL_BYTES_MAX: usize = 63;

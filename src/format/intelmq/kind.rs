@@ -2,12 +2,10 @@
 //! Python's answer depends on its version or on a heuristic, the answer here is no: a yes here is always right. Lengths
 //! and patterns are the field's.
 
-use std::borrow::Cow;
-
 use super::address::{is_address, is_like_address, is_network};
 use super::host::{is_host, is_url, sanitized_host, sanitized_url};
 use super::moment::{is_moment, is_readable_moment};
-use super::value::{FieldValue, float_of, int_of, is_space, strip, whole_part};
+use super::value::{FieldValue, SanitizedValue, float_of, int_of, is_space, strip, whole_part};
 use crate::event::json;
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -149,20 +147,6 @@ impl FieldKind {
         }
         let FieldValue::Text(text) = value else { return None };
         Some(SanitizedValue::Text(text.into_owned().into()))
-    }
-}
-
-/// A value after sanitation, as far as lengths and patterns ask.
-#[derive(Debug, PartialEq)]
-pub(super) enum SanitizedValue<'a> {
-    Text(Cow<'a, str>),
-    /// It is taken, but Python's spelling of it is not worked out here.
-    Unmeasured,
-}
-
-impl From<String> for SanitizedValue<'_> {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
     }
 }
 

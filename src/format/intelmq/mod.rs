@@ -21,13 +21,14 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::edit;
+use super::foreign::{BodyFormat, BodyRule, NotConverted, convert_body};
 use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
+pub use adapt::AdaptedEvent;
 use adapt::{AdaptPlan, Subject};
-pub use adapt::{AdaptedEvent, Unfit};
 pub use annotate::{RelationFieldError, RelationFields};
-pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
+pub use harmonization::{Harmonization, HarmonizationError};
 pub use kind::classifications;
 
 /// Selects the `feed.*` and `time.observation` of a receiver's event.
@@ -60,6 +61,8 @@ impl SenderFeed {
 pub struct IntelmqHandOff {
     /// Forms other than `plain` are for other readers and go as [`HandOff`] writes them.
     pub hand_off: HandOff,
+    /// The name of this node in messages of IDEA.
+    pub node: Option<String>,
     /// Adds `extra.intelmesh.*`, by which a returning event is known (decisions/0014).
     pub annotate: bool,
     /// Sets aside events that would have to be adapted.
@@ -72,7 +75,8 @@ pub struct IntelmqHandOff {
 impl Default for IntelmqHandOff {
     fn default() -> Self {
         Self {
-            hand_off: HandOff { form: DeliveryForm::Plain, with_type: false },
+            hand_off: HandOff { form: DeliveryForm::Plain, ..HandOff::default() },
+            node: None,
             annotate: true,
             strict: false,
             sender_feed: SenderFeed::default(),
@@ -107,6 +111,9 @@ pub enum SetAside {
     Strict(AdaptedEvent),
     #[error("the receiver would refuse {0}, and has no `extra` to keep it in")]
     NoPlace(AdaptedEvent),
+    /// A carried message that cannot be decoded, or an event that the other format has no message for.
+    #[error(transparent)]
+    NotConverted(#[from] NotConverted),
     /// The publisher's body is not an event; intake refuses those.
     #[error("not a JSON object of one line: {0}")]
     Body(String),
@@ -122,12 +129,42 @@ impl SetAside {
             Self::TooLarge(_) => "too_large",
             Self::Strict(_) => "strict",
             Self::NoPlace(_) => "no_place",
+            Self::NotConverted(fault) => fault.code,
             Self::Body(_) => "bad_body",
         }
     }
 }
 
 impl IntelmqHandOff {
+    /// Returns the lines of a stored event as this consumer takes them: several if a carried message became several
+    /// events, and none if it cannot be opened here. Each has a note if anything in it was adapted.
+    ///
+    /// # Errors
+    /// [`SetAside`] if one of them cannot be handed off: then none is.
+    pub fn write_lines(&self, carried: &Carried<'_>) -> Result<Vec<(Vec<u8>, bool)>, SetAside> {
+        let plain = self.hand_off.form == DeliveryForm::Plain;
+        let bodies = match self.hand_off.format {
+            Some(wanted) => {
+                convert_body(carried, BodyRule { wanted, labelled: plain, node: self.node.as_deref() })?
+            }
+            None => None,
+        };
+        let line = |carried: &Carried<'_>| -> Result<Option<(Vec<u8>, bool)>, SetAside> {
+            let mut line = Vec::new();
+            let written = self.write(carried, &mut line)?;
+            let adapted = matches!(written, WrittenEvent::Adapted(_));
+            Ok((written != WrittenEvent::Nothing).then_some((line, adapted)))
+        };
+        let Some(bodies) = bodies else { return Ok(line(carried)?.into_iter().collect()) };
+        let mut lines = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            // A plain event gets its part beside the other members of ours.
+            let body = if plain { body } else { body.with_part() };
+            lines.extend(line(&Carried { converted: Some(&body), ..*carried })?);
+        }
+        Ok(lines)
+    }
+
     /// Appends a stored event as this consumer takes it, without a line break. If it is set aside, `out` is as it was.
     ///
     /// # Errors
@@ -135,12 +172,13 @@ impl IntelmqHandOff {
     pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<WrittenEvent, SetAside> {
         let core = carried.core();
         let Some(payload) = carried.payload() else { return Ok(WrittenEvent::Nothing) };
-        if self.hand_off.form != DeliveryForm::Plain {
+        let foreign = self.hand_off.format.is_some_and(|format| format != BodyFormat::Intelmq);
+        if self.hand_off.form != DeliveryForm::Plain || foreign {
             self.hand_off.write_line(carried, out);
             return Ok(WrittenEvent::AsItIs);
         }
-        if core.format.as_str() != "intelmq" {
-            return Err(SetAside::Format(core.format.as_str().to_owned()));
+        if carried.format() != "intelmq" {
+            return Err(SetAside::Format(carried.format().to_owned()));
         }
         let fields = self.harmonization.of(core.event_type);
         if fields.is_empty() {

@@ -8,7 +8,7 @@ use super::adapt::{AdaptPlan, Subject, Unfit, as_python_reads, is_sound};
 use super::value::FieldValue;
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::format::edit;
-use crate::limits::{JSON_DEPTH_MAX, NESTED_FIELD_LEVELS_MAX};
+use crate::limits::NESTED_FIELD_LEVELS_MAX;
 
 /// Fields found in one object.
 struct NestedField<'s, 'a> {
@@ -48,9 +48,9 @@ impl<'a> AdaptPlan<'a> {
 impl<'a> NestedField<'_, 'a> {
     /// Looks for fields in `text`, which stands `at` bytes into the object. Returns true if all of it are.
     fn walk(&mut self, prefix: &str, text: &'a str, at: usize, level: usize) -> bool {
-        let Ok(scan) = json::scan(text.as_bytes(), JSON_DEPTH_MAX) else { return false };
-        let mut whole = Vec::with_capacity(scan.members.len());
-        for member in &scan.members {
+        let members = json::members(text);
+        let mut whole = Vec::with_capacity(members.len());
+        for member in &members {
             let path = format!("{prefix}.{}", member.key);
             let value = &text[member.value_at.clone()];
             let within = self.cuts.len();
@@ -65,8 +65,8 @@ impl<'a> NestedField<'_, 'a> {
             whole.push(goes);
         }
         let mut flags = whole.iter();
-        let cuts = edit::cuts(&scan.members, |member| {
-            let index = scan.members.partition_point(|other| other.key_at.start < member.key_at.start);
+        let cuts = edit::cuts(&members, |member| {
+            let index = members.partition_point(|other| other.key_at.start < member.key_at.start);
             whole[index]
         });
         self.cuts.extend(cuts.into_iter().map(|cut| at + cut.start..at + cut.end));

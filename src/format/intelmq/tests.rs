@@ -1,39 +1,27 @@
 //! Tests the rules of docs/INTELMQ.md one by one, and that the model of a receiver takes each output for any input.
-//! `tests/intelmq_accepts.rs` asks IntelMQ itself whether the model is right.
+//! `tests/intelmq/accepts.rs` asks IntelMQ itself whether the model is right.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::adapt::Unfit;
 use super::*;
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, Envelope, EventType, IdScheme, Signer};
+use crate::envelope::{Body, Core, Envelope, EventType, Signer};
 use crate::event::EventFormat;
 use crate::identity::{HopPath, PublisherName};
-use crate::policy::Tlp;
-use crate::time::Timestamp;
 
 pub(super) const ID: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 const ANNOTATION: &str = r#","extra.intelmesh.uuid":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","extra.intelmesh.publisher":"cert-at","extra.intelmesh.path":"!cert-at!cert-ee","extra.intelmesh.tlp":"GREEN"}"#;
 
 pub(super) fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Envelope> {
     let mut core = Core {
-        version: ENVELOPE_VERSION,
         id: ID.parse().unwrap(),
-        ids: IdScheme::Random,
-        created: Timestamp(1_763_632_800_123),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
         max_hops: 8,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
+        ..crate::fixture::core()
     };
     change(&mut core);
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     signer.sign(core).unwrap().envelope().clone()
 }
 
@@ -88,7 +76,7 @@ fn of_two_flat_ones_inside_each_other_the_outer_comes_last_and_both_stay() {
 
 #[test]
 fn the_type_is_written_last_and_only_ours() {
-    let typed = HandOff { form: DeliveryForm::Plain, with_type: true };
+    let typed = HandOff { form: DeliveryForm::Plain, with_type: true, format: None };
     let hand_off = IntelmqHandOff { hand_off: typed, ..bare() };
     let own = r#"{"__type":"os","source.port":1}"#;
     assert_eq!(hand(&hand_off, &envelope(own, |_| {})).1, r#"{"source.port":1,"__type":"Event"}"#);
@@ -256,7 +244,7 @@ fn the_receivers_feed_stands_where_it_is_to_be_kept() {
 fn other_forms_go_as_they_are_and_what_is_sealed_goes_nowhere() {
     let event = envelope(r#"{"new":1}"#, |_| {});
     for form in [DeliveryForm::Iep04, DeliveryForm::Ail] {
-        let hand_off = HandOff { form, with_type: false };
+        let hand_off = HandOff { form, with_type: false, format: None };
         let (written, line) = hand(&IntelmqHandOff { hand_off, ..bare() }, &event);
         assert_eq!(written, Ok(WrittenEvent::AsItIs));
         assert!(line.ends_with(r#""payload":{"new":1}}"#), "{line}");

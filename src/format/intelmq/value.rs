@@ -27,14 +27,7 @@ impl<'a> FieldValue<'a> {
             JsonKind::Literal if text == "true" => Self::Bool(true),
             JsonKind::Literal if text == "false" => Self::Bool(false),
             JsonKind::Literal => Self::Null,
-            JsonKind::String => {
-                let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
-                if inside.contains('\\') {
-                    Self::Text(Cow::Owned(json::unescape(inside)))
-                } else {
-                    Self::Text(Cow::Borrowed(inside))
-                }
-            }
+            JsonKind::String => Self::Text(json::unquoted(text)),
             JsonKind::Number if text.contains(['.', 'e', 'E']) => {
                 Self::Float(text.parse().unwrap_or(f64::INFINITY))
             }
@@ -173,6 +166,20 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
         }
     }
     at
+}
+
+/// A value after sanitation, as far as lengths and patterns ask.
+#[derive(Debug, PartialEq)]
+pub(super) enum SanitizedValue<'a> {
+    Text(Cow<'a, str>),
+    /// It is taken, but Python's spelling of it is not worked out here.
+    Unmeasured,
+}
+
+impl From<String> for SanitizedValue<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
 }
 
 #[cfg(test)]

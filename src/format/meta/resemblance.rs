@@ -4,7 +4,7 @@
 
 use super::{MetaValue, elements};
 use crate::event::json::JsonKind;
-use crate::format::label::begins_with_tlp;
+use crate::format::meta::begins_with_tlp;
 
 /// Keys that decide who gets an event, as which event, and until when.
 pub const CONTROL_KEYS: [&str; 8] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid", "payload"];

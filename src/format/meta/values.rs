@@ -39,8 +39,7 @@ impl<'a> MetaValue<'a> {
         if self.kind != JsonKind::String {
             return None;
         }
-        let inside = &self.text[1..self.text.len() - 1];
-        Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
+        Some(json::unquoted(self.text))
     }
 
     pub fn members(&self) -> Result<Vec<JsonMember<'a>>, SubmitError> {
@@ -72,12 +71,7 @@ pub fn event_type_of(text: &str) -> Option<EventType> {
 }
 
 pub fn ids(value: &MetaValue<'_>) -> Option<IdScheme> {
-    match &*value.string()? {
-        "random" => Some(IdScheme::Random),
-        "content" => Some(IdScheme::Content),
-        "body" => Some(IdScheme::Body),
-        _ => None,
-    }
+    IdScheme::parse(&value.string()?)
 }
 
 pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {

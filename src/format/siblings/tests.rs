@@ -156,7 +156,7 @@ fn the_largest_product_has_room_for_its_links_and_one_more_has_not() {
     let line = |links: &str| {
         format!(r#"{{"meta":{{"links":[{links}]}},"payload":{{"source.port":[{}]}}}}"#, values.join(","))
     };
-    let signer = crate::envelope::Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = crate::envelope::Signer::new(crate::fixture::key(7));
     let cores = siblings(&line(r#"{"type":"alternate","right":"RT#1"}"#)).cores;
     assert_eq!(cores.len(), 256);
     for core in cores {

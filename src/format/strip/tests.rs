@@ -1,6 +1,9 @@
 //! What stays at home leaves, in each way of writing it, and nothing else changes by a byte.
 
 use super::*;
+use crate::event::json;
+use crate::format::{SubmitCode, edit};
+use crate::limits::JSON_DEPTH_MAX;
 
 fn rules(texts: &[&str]) -> Vec<StripRule> {
     texts.iter().map(|text| StripRule::parse(text).unwrap()).collect()
@@ -9,7 +12,7 @@ fn rules(texts: &[&str]) -> Vec<StripRule> {
 /// The payload without what `given` names.
 fn without(payload: &str, given: &[&str]) -> String {
     let scan = json::scan(payload.as_bytes(), JSON_DEPTH_MAX).unwrap();
-    let leaving = Leaving::find(payload, &scan, &rules(given)).unwrap();
+    let leaving = RemovedParts::find(&scan, &rules(given)).unwrap();
     String::from_utf8(edit::copy_without(payload.as_bytes(), &leaving.cuts)).unwrap()
 }
 
@@ -71,8 +74,8 @@ fn a_rule_may_take_all_below_a_field_or_one_value_alone() {
 fn an_unreadable_extra_is_refused_only_where_something_below_it_stays_at_home() {
     let payload = r#"{"extra":"{\"file_name\":\"x\",\"v\":NaN}"}"#;
     let scan = json::scan(payload.as_bytes(), JSON_DEPTH_MAX).unwrap();
-    assert!(Leaving::find(payload, &scan, &rules(&["rtir_id"])).unwrap().cuts.is_empty());
-    let fault = Leaving::find(payload, &scan, &rules(&["extra.file_name"])).err().unwrap();
+    assert!(RemovedParts::find(&scan, &rules(&["rtir_id"])).unwrap().cuts.is_empty());
+    let fault = RemovedParts::find(&scan, &rules(&["extra.file_name"])).err().unwrap();
     assert_eq!(fault.code, SubmitCode::BadJson);
 }
 
@@ -85,7 +88,7 @@ fn a_trace_is_found_wherever_it_stands_and_leaves() {
         r#"{"a":1,"extra":{"intelmesh.uuid":"u","intelmesh.moved.x":1}}"#,
     ] {
         let scan = json::scan(payload.as_bytes(), JSON_DEPTH_MAX).unwrap();
-        assert_eq!(Leaving::find(payload, &scan, &[]).unwrap().uuid.as_deref(), Some("u"), "{payload}");
+        assert_eq!(RemovedParts::find(&scan, &[]).unwrap().uuid.as_deref(), Some("u"), "{payload}");
         assert_eq!(without(payload, &[]), r#"{"a":1}"#);
     }
 }
@@ -94,7 +97,7 @@ fn a_trace_is_found_wherever_it_stands_and_leaves() {
 fn an_extra_that_only_python_reads_does_not_hide_where_an_event_came_from() {
     let found = |payload: &str, given: &[&str]| {
         let scan = json::scan(payload.as_bytes(), JSON_DEPTH_MAX).unwrap();
-        Leaving::find(payload, &scan, &rules(given)).map(|leaving| leaving.uuid).map_err(|fault| fault.code)
+        RemovedParts::find(&scan, &rules(given)).map(|leaving| leaving.uuid).map_err(|fault| fault.code)
     };
     let traced = Ok(Some("u".to_owned()));
     for given in [&[][..], &StripRule::INTELMQ_DEFAULTS] {

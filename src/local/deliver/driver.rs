@@ -22,7 +22,6 @@ use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::socket::ToConsumer;
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::envelope::Body;
-use crate::format::intelmq::WrittenEvent;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::ConsumerTable;
 use crate::local::counters::ConsumerCounters;
@@ -30,7 +29,8 @@ use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
 use crate::local::dead_letter::retry::DeadLetterRetry;
 use crate::local::door_set::JournalQuestions;
-use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
+use crate::local::pause::GrowingPause;
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, DoorInput, Input};
 use crate::record::Entry;
 use crate::time::{Now, Timestamp};
 
@@ -127,10 +127,8 @@ enum Then {
 
 /// The outcome of making a line.
 enum PendingWrite {
-    Line {
-        line: Vec<u8>,
-        adapted: bool,
-    },
+    /// Each with whether it was adapted. A carried message may become several.
+    Lines(Vec<(Vec<u8>, bool)>),
     SetAside(Box<AsideRecord>),
     /// There is nothing in it for us.
     Nothing,
@@ -165,8 +163,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             let (id, told) = self.behind.consumers.open();
             let request = self.request.clone();
             let opened = match holds.take() {
-                None => Input::ConsumerOpened { consumer: id, request },
-                Some(holds) => Input::ConsumerOpenedAt { consumer: id, request, holds },
+                None => Input::Door(DoorInput::ConsumerOpened { consumer: id, request }),
+                Some(holds) => Input::Door(DoorInput::ConsumerOpenedAt { consumer: id, request, holds }),
             };
             if self.behind.inputs.send(opened).await.is_err() {
                 return;
@@ -182,7 +180,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 taken: 0,
             };
             let end = self.hand_over(&mut work).await;
-            let _ = self.behind.inputs.send(Input::ConsumerGone { consumer: id }).await;
+            let _ = self.behind.inputs.send(Input::Door(DoorInput::ConsumerGone { consumer: id })).await;
             self.behind.consumers.close(id);
             self.counters.connected(false, (self.behind.now)().wall);
             match end {
@@ -208,7 +206,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
 
     /// Connects, and again if the connection ends, for ever.
     async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
-        let mut most = RECEIVER_FIRST_MS;
+        let mut pause = GrowingPause::new(RECEIVER_FIRST_MS, RECEIVER_MAX_MS);
         if let Some(end) = self.begin(work).await {
             return end;
         }
@@ -229,7 +227,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     let before = self.counters.handed_so_far();
                     let ended = self.converse(work).await;
                     if self.counters.handed_so_far() > before {
-                        most = RECEIVER_FIRST_MS;
+                        pause.reset();
                     }
                     match ended {
                         Ok(end) => return end,
@@ -239,9 +237,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             };
             self.counters.connected(false, (self.behind.now)().wall);
             self.counters.unreachable(failed.to_string());
-            let wait = rand::rng().random_range(0..=most);
-            most = (2 * most).min(RECEIVER_MAX_MS);
-            if self.pause(Duration::from_millis(wait)).await.is_none() {
+            let wait = rand::rng().random_range(Duration::ZERO..=pause.next());
+            if self.pause(wait).await.is_none() {
                 return DoorEnd::Stopping;
             }
         }
@@ -282,7 +279,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     return Ok(DoorEnd::Stopping);
                 }
             } else if std::mem::take(&mut work.batch_open) {
-                let ready = Input::ConsumerReady { consumer: work.id };
+                let ready = Input::Door(DoorInput::ConsumerReady { consumer: work.id });
                 if self.behind.inputs.send(ready).await.is_err() {
                     return Ok(DoorEnd::Stopping);
                 }
@@ -350,13 +347,18 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
         let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
-        let count = work.run.iter().take_while(|made| has(made)).count();
+        // Only the last line of an entry has its mark.
+        let count = work.run.iter().rposition(has).map_or(0, |last| last + 1);
         work.run.drain(..count).next_back().and_then(|made| made.mark)
     }
 
     async fn acknowledge(&self, consumer: ConsumerId, mark: HandedMark) {
         // The core is gone only when the node stops: then the mark beside the journal says it.
-        let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
+        let _ = self
+            .behind
+            .inputs
+            .send(Input::Door(DoorInput::ConsumerAcked { consumer, seq: mark.mark.seq }))
+            .await;
     }
 
     /// Makes the next lines, if all that were made are gone.
@@ -379,10 +381,15 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 return;
             }
             match self.write(&entry) {
-                PendingWrite::Line { line, adapted } => {
-                    bytes += line.len();
+                PendingWrite::Lines(lines) => {
                     let expires = entry.envelope.core().expires;
-                    work.run.push(PreparedLine { mark: Some(mark), line, adapted, expires });
+                    let last = lines.len();
+                    for (at, (line, adapted)) in lines.into_iter().enumerate() {
+                        bytes += line.len();
+                        // The position passes when the receiver has all of them.
+                        let mark = (at + 1 == last).then_some(mark);
+                        work.run.push(PreparedLine { mark, line, adapted, expires });
+                    }
                 }
                 PendingWrite::SetAside(record) => {
                     work.then = Some(Then::SetAside(mark, record));
@@ -419,22 +426,18 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     }
 
     fn write(&self, entry: &Entry) -> PendingWrite {
-        let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
+        let aside = |code: &str, why: String| PendingWrite::SetAside(Box::new(self.record(entry, code, why)));
         if let OutgoingLine::Closed(fault) = &outgoing {
-            return PendingWrite::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
+            return aside("cannot_open", fault.to_string());
         }
-        let adapted = match self.form.write(entry, &outgoing, &mut line) {
-            Ok(WrittenEvent::Nothing) => return PendingWrite::Nothing,
-            Ok(WrittenEvent::AsItIs) => false,
-            Ok(WrittenEvent::Adapted(_)) => true,
-            Err(why) => {
-                return PendingWrite::SetAside(Box::new(self.record(entry, why.code(), why.to_string())));
-            }
-        };
-        match self.receiver.unfit(&line) {
-            None => PendingWrite::Line { line, adapted },
-            Some(why) => PendingWrite::SetAside(Box::new(self.record(entry, "separator", why))),
+        match self.form.write(entry, &outgoing) {
+            Err(why) => aside(why.code(), why.to_string()),
+            Ok(lines) if lines.is_empty() => PendingWrite::Nothing,
+            Ok(lines) => match lines.iter().find_map(|(line, _)| self.receiver.unfit(line)) {
+                None => PendingWrite::Lines(lines),
+                Some(why) => aside("separator", why),
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::opening::OutgoingLine;
 use super::socket::carried;
-use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, WrittenEvent};
+use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside};
 use crate::record::Entry;
 use crate::time::Tick;
 
@@ -63,15 +63,12 @@ impl ReceiverForm {
         }
     }
 
+    /// Returns the lines of an entry, each with whether it was adapted.
+    ///
     /// # Errors
     /// Returns the reason if the receiver cannot have it.
-    pub fn write(
-        &self,
-        entry: &Entry,
-        outgoing: &OutgoingLine,
-        line: &mut Vec<u8>,
-    ) -> Result<WrittenEvent, SetAside> {
-        self.hand_off.write(&carried(entry, outgoing), line)
+    pub fn write(&self, entry: &Entry, outgoing: &OutgoingLine) -> Result<Vec<(Vec<u8>, bool)>, SetAside> {
+        self.hand_off.write_lines(&carried(entry, outgoing))
     }
 }
 

@@ -4,12 +4,12 @@
 pub(crate) mod destination;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::marker::HandedMark;
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
 use crate::local::counters::ConsumerCounters;
+use crate::local::pause::GrowingPause;
 use crate::local::redis::connection::{RedisConnection, RedisServer};
 use crate::local::redis::fault::RedisFault;
 use destination::{DestinationQueue, QueueLook};
@@ -23,8 +23,8 @@ pub struct QueueReceiver {
     connection: Option<RedisConnection>,
     /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
-    /// The next pause if there is no room, in ms.
-    wait: u64,
+    /// The pauses while there is no room.
+    pause: GrowingPause,
 }
 
 impl QueueReceiver {
@@ -34,7 +34,8 @@ impl QueueReceiver {
         queue_max: u64,
         counters: Arc<ConsumerCounters>,
     ) -> Self {
-        Self { server, queue, queue_max, counters, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
+        let pause = GrowingPause::new(REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS);
+        Self { server, queue, queue_max, counters, connection: None, taken: None, pause }
     }
 
     async fn look(&mut self) -> Result<QueueLook, RedisFault> {
@@ -90,13 +91,12 @@ impl QueueReceiver {
             match self.push_now(&lines, reached).await {
                 Err(full) if full.is_full() => self.hold(|_, _| full.told()),
                 pushed => {
-                    self.wait = REDIS_FULL_FIRST_MS;
+                    self.pause.reset();
                     return pushed.map(|()| count);
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(self.wait)).await;
-        self.wait = (2 * self.wait).min(REDIS_FULL_MAX_MS);
+        tokio::time::sleep(self.pause.next()).await;
         Ok(0)
     }
 

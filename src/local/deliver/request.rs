@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::filter::{Filter, FilterFault, FilterLists};
+use crate::format::foreign::{BodyFormat, NotConverted};
 use crate::format::{DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
-use crate::record::ConsumerName;
+use crate::record::{ConsumerName, Entry};
 
 /// Why a consumer is turned away: one line, then the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +53,16 @@ pub(crate) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8
     format!("{line}\n").into_bytes()
 }
 
+/// Returns the notice in the place of an event that has no form in the format that the consumer asked for.
+pub(crate) fn not_converted(entry: &Entry, fault: &NotConverted) -> Vec<u8> {
+    let id = entry.envelope.id().to_string();
+    tracing::warn!(%id, code = fault.code, "not converted for a consumer: {}", fault.why);
+    let line = serde_json::json!({
+        "notice": format!("{id} is left out: {}", fault.why), "code": fault.code, "seq": entry.seq, "id": id,
+    });
+    format!("{line}\n").into_bytes()
+}
+
 /// A request as typed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +71,7 @@ struct Typed {
     from: Option<Value>,
     filter: Option<String>,
     form: Option<String>,
+    format: Option<String>,
     #[serde(rename = "type")]
     with_type: Option<bool>,
     own: Option<bool>,
@@ -94,6 +106,12 @@ pub(crate) fn parse_request(
             RequestRefused::bad(format!("\"form\": \"{form:.40}\" is not iep04, plain or ail"))
         })?,
     };
+    let format = match typed.format.as_deref() {
+        None => None,
+        Some(format) => Some(BodyFormat::parse(format).ok_or_else(|| {
+            RequestRefused::bad(format!("\"format\": \"{format:.40}\" is not intelmq, idea or n6"))
+        })?),
+    };
     let request = ConsumerRequest {
         acks: typed.ack.unwrap_or(name.is_some()),
         name,
@@ -101,7 +119,7 @@ pub(crate) fn parse_request(
         own: typed.own.unwrap_or(false),
         filter: filter.map(Arc::new),
     };
-    Ok((request, HandOff { form, with_type: typed.with_type.unwrap_or(false) }))
+    Ok((request, HandOff { form, format, with_type: typed.with_type.unwrap_or(false) }))
 }
 
 fn bad_filter(fault: FilterFault) -> RequestRefused {
@@ -187,6 +205,8 @@ mod tests {
             ("{\"consumer\":\"So C\"}", Err("bad_request")),
             ("{\"consumr\":\"soc\"}", Err("bad_request")),
             ("{\"form\":\"xml\"}", Err("bad_request")),
+            ("{\"format\":\"idea\"}", Ok((None, None, false, false))),
+            ("{\"format\":\"misp\"}", Err("bad_request")),
             ("{\"own\":1}", Err("bad_request")),
             ("[]", Err("bad_request")),
             ("[\"soc\",null,null,null,null,null,null]", Err("bad_request")),

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
+use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;
 use crate::local::framing::line::LineReader;
 use crate::local::{ConsumerTable, MakeLists};
-use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, DoorInput, Input};
 use crate::record::{ConsumerName, Entry};
 
 /// Lines are written once this many bytes of them are there.
@@ -132,10 +132,15 @@ impl Consuming {
             Ok((request, hand_off)) => {
                 let (id, told) = self.consumers.open();
                 let connection = self.connection(id, &request, hand_off);
-                if self.inputs.send(Input::ConsumerOpened { consumer: id, request }).await.is_ok() {
+                if self
+                    .inputs
+                    .send(Input::Door(DoorInput::ConsumerOpened { consumer: id, request }))
+                    .await
+                    .is_ok()
+                {
                     connection.run(&mut lines, told, &mut out).await;
                     // The last word: the core drops all that it still had of it.
-                    let _ = self.inputs.send(Input::ConsumerGone { consumer: id }).await;
+                    let _ = self.inputs.send(Input::Door(DoorInput::ConsumerGone { consumer: id })).await;
                 }
                 self.consumers.close(id);
             }
@@ -180,7 +185,7 @@ impl ConsumerConnection {
             Ok(SocketReadEnd::Finished) => {}
         }
         // Acks first become durable: only then may the client see the end of file.
-        if self.inputs.send(Input::ConsumerFinished { consumer: self.id }).await.is_err() {
+        if self.inputs.send(Input::Door(DoorInput::ConsumerFinished { consumer: self.id })).await.is_err() {
             return;
         }
         while let Some(said) = told.recv().await {
@@ -233,9 +238,13 @@ impl ConsumerConnection {
             let outgoing = self.opening.open_all(&entries).await;
             let mut done = None;
             for (entry, outgoing) in entries.iter().zip(&outgoing) {
-                if self.hand_off.write_line(&carried(entry, outgoing), &mut bytes) {
-                    bytes.push(b'\n');
-                    self.handed(|handed| handed.push(entry.seq));
+                let lines = self.hand_off.write_lines(&carried(entry, outgoing), &mut bytes);
+                let lines = lines.unwrap_or_else(|fault| {
+                    bytes.extend_from_slice(&not_converted(entry, &fault));
+                    0
+                });
+                if lines > 0 {
+                    self.handed(|handed| handed.push(entry.seq, lines as u64));
                     done = None;
                 } else {
                     done = self.handed(|handed| handed.pass(entry.seq));
@@ -251,11 +260,12 @@ impl ConsumerConnection {
                 return WriteEnd::Broken;
             }
             bytes.clear();
-            if self.inputs.send(Input::ConsumerReady { consumer: self.id }).await.is_err() {
+            if self.inputs.send(Input::Door(DoorInput::ConsumerReady { consumer: self.id })).await.is_err() {
                 break;
             }
             if let Some(seq) = done.filter(|_| self.acks) {
-                let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
+                let _ =
+                    self.inputs.send(Input::Door(DoorInput::ConsumerAcked { consumer: self.id, seq })).await;
             }
         }
         WriteEnd::Closed(ConsumerClosed::Stopping)
@@ -293,7 +303,8 @@ impl ConsumerConnection {
             }
             if let Some(seq) = highest {
                 self.acked.notify_waiters();
-                let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
+                let _ =
+                    self.inputs.send(Input::Door(DoorInput::ConsumerAcked { consumer: self.id, seq })).await;
             }
             if let Some(refused) = bad {
                 return SocketReadEnd::Bad(refused);

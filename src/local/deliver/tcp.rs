@@ -17,22 +17,14 @@ use tokio::time::timeout;
 
 use super::marker::{HandedFile, HandedMark};
 use super::target::{DeliveryTarget, PATIENCE, PreparedLine, ReceiverError};
+use crate::door::TcpTarget;
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
 use crate::local::counters::ConsumerCounters;
 use crate::resolving::in_words;
 
 const LINES_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The address on which the collector listens.
-#[derive(Clone, Debug)]
-pub struct TcpOut {
-    /// Host and port; a name is looked up for each connection.
-    pub connect: String,
-    /// Ends each event, instead of a length before it.
-    pub separator: Option<String>,
-}
-
-impl TcpOut {
+impl TcpTarget {
     /// Returns how long a receiver may be silent before that is logged. One of lines probably never answers.
     fn patience(&self) -> Duration {
         if self.separator.is_some() { LINES_PATIENCE } else { PATIENCE }
@@ -50,7 +42,7 @@ impl TcpOut {
 }
 
 pub(crate) struct TcpReceiver {
-    place: TcpOut,
+    place: TcpTarget,
     stream: Option<TcpStream>,
     handed: HandedFile,
     frame: Vec<u8>,
@@ -58,7 +50,7 @@ pub(crate) struct TcpReceiver {
 }
 
 impl TcpReceiver {
-    pub fn new(place: TcpOut, handed: HandedFile, counters: Arc<ConsumerCounters>) -> Self {
+    pub fn new(place: TcpTarget, handed: HandedFile, counters: Arc<ConsumerCounters>) -> Self {
         Self { place, stream: None, handed, frame: Vec::new(), counters }
     }
 
@@ -100,7 +92,7 @@ impl TcpReceiver {
 
     /// Waits for `exchange` as long as the connection stands, and logs it each time it has taken twice as long.
     async fn patiently(
-        place: &TcpOut,
+        place: &TcpTarget,
         counters: &ConsumerCounters,
         exchange: impl Future<Output = Result<(), ReceiverError>>,
     ) -> Result<(), ReceiverError> {

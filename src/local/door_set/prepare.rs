@@ -2,21 +2,31 @@
 //! for a disk, and nothing of it disturbs the doors that are open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
+use super::ConsumerHandle;
+use super::start::{DriverParts, drive};
+use crate::door::{ConsumerSettings, ConsumerTarget, DoorSettings, RedisQueue, SubmitSettings, SubmitSource};
 use crate::format::DoorDefaults;
-use crate::local::LocalError;
+use crate::format::foreign::BodyFormat;
+use crate::identity::PublisherName;
+use crate::local::counters::ConsumerCounters;
 use crate::local::dead_letter::file::DeadLetter;
 use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedFile;
-use crate::local::deliver::tcp::TcpOut;
-use crate::local::redis::{RedisQueue, RedisServer};
-use crate::local::submit::tcp::{Listening, TcpIn};
+use crate::local::deliver::redis::QueueReceiver;
+use crate::local::deliver::redis::destination::DestinationQueue;
+use crate::local::deliver::spool::SpoolReceiver;
+use crate::local::deliver::target::DeliveryTarget;
+use crate::local::deliver::tcp::TcpReceiver;
+use crate::local::redis::QueuePlace;
+use crate::local::submit::door::SubmitOpener;
+use crate::local::submit::tcp::Listening;
+use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
+use crate::status::{ConsumerState, SubmitState};
+use crate::time::Timestamp;
 
 /// The next step for a door.
 pub(super) enum DoorPlan<T> {
@@ -36,110 +46,152 @@ pub(super) struct Planned {
 /// A `[[submit]]` that can open.
 pub(super) struct ReadySubmit {
     pub name: String,
-    pub door: DoorDefaults,
+    pub state: SubmitState,
+    pub defaults: DoorDefaults,
     pub aside: Arc<DeadLetter>,
-    pub from: ReadySource,
-}
-
-pub(super) enum ReadySource {
-    Tcp(TcpIn),
-    Redis(RedisServer, RedisQueue),
+    pub from: Box<dyn SubmitOpener>,
 }
 
 /// A `[[consumer]]` that can open.
 pub(super) struct ReadyConsumer {
     pub name: String,
+    pub state: ConsumerState,
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
     pub aside: Arc<DeadLetter>,
-    pub to: ReadyDestination,
+    pub to: TargetOpener,
 }
 
-pub(super) enum ReadyDestination {
-    Tcp(TcpOut, HandedFile),
-    Redis { server: Box<RedisServer>, queue: Box<RedisQueue>, queue_max: u64 },
+type OpenTarget = Box<dyn FnOnce(DriverParts, &DoorContext) -> ConsumerHandle + Send>;
+
+/// A receiver of any kind that can be connected to.
+pub(super) struct TargetOpener {
+    /// Where it is, as status shows it.
+    shown: String,
+    pub open: OpenTarget,
+}
+
+impl TargetOpener {
+    fn new<R: DeliveryTarget>(
+        shown: String,
+        make: impl FnOnce(Arc<ConsumerCounters>) -> R + Send + 'static,
+    ) -> Self {
+        let open = |parts: DriverParts, shared: &DoorContext| {
+            let receiver = make(parts.counters.clone());
+            drive(parts, receiver, shared)
+        };
+        Self { shown, open: Box::new(open) }
+    }
 }
 
 /// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
 pub(super) fn plan(
-    setups: DoorSetups,
+    (settings, plain): (&DoorSettings, &DoorDefaults),
     same: &BTreeSet<String>,
     asides: &BTreeMap<String, Arc<DeadLetter>>,
+    shared: &DoorContext,
 ) -> Planned {
-    let DoorSetups { submits, consumers, state } = setups;
-    let aside = |name: &str| match asides.get(name) {
+    let aside = |name: &ConsumerName| match asides.get(name.as_str()) {
         Some(aside) => Ok(Arc::clone(aside)),
         None => {
-            let dir = state.join("aside");
-            DeadLetter::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+            let dir = shared.behind.state.join("aside");
+            DeadLetter::open(&dir, name.as_str()).map_err(|error| LocalError::Io { file: dir, error })
         }
     };
-    let submits = submits.into_iter().map(|setup| {
-        let name = setup.name.to_string();
-        let keep = same.contains(&name);
-        let plan = if keep { Ok(DoorPlan::Keep) } else { submit(setup, aside).map(DoorPlan::Open) };
-        (name, plan)
+    let keeps = |name: &ConsumerName| same.contains(name.as_str());
+    let open_submit = |door: &SubmitSettings, from: Box<dyn SubmitOpener>| {
+        Ok(DoorPlan::Open(ReadySubmit {
+            name: door.name.to_string(),
+            state: SubmitState::at(door.from.word(), from.shown()),
+            defaults: door.defaults(plain.clone()),
+            aside: aside(&door.name)?,
+            from,
+        }))
+    };
+    let open_consumer = |door: &ConsumerSettings| {
+        let to = target(door, &plain.publisher, shared)?;
+        Ok(DoorPlan::Open(ReadyConsumer {
+            name: door.name.to_string(),
+            state: ConsumerState::at(door.to.word(), &to.shown, (shared.behind.now)().wall),
+            request: door.request(),
+            form: ReceiverForm::new(door.hand_off(&plain.publisher), door.form.harmonization.clone())?,
+            aside: aside(&door.name)?,
+            to,
+        }))
+    };
+    let submits = settings.submits.iter().filter_map(|door| Some((door, source(door)?)));
+    let submits = submits.map(|(door, from)| {
+        let plan = if keeps(&door.name) {
+            Ok(DoorPlan::Keep)
+        } else {
+            from.and_then(|from| open_submit(door, from))
+        };
+        (door.name.to_string(), plan)
     });
-    let consumers = consumers.into_iter().map(|setup| {
-        let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
-        let keep = same.contains(&name);
-        let plan =
-            if keep { Ok(DoorPlan::Keep) } else { consumer(&name, setup, &state, aside).map(DoorPlan::Open) };
-        (name, plan)
+    let consumers = settings.consumers.iter().map(|door| {
+        let plan = if keeps(&door.name) { Ok(DoorPlan::Keep) } else { open_consumer(door) };
+        (door.name.to_string(), plan)
     });
     Planned { submits: submits.collect(), consumers: consumers.collect() }
 }
 
-fn submit(
-    setup: SubmitSetup,
-    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
-) -> Result<ReadySubmit, LocalError> {
-    let name = setup.name.to_string();
-    let from = match setup.from {
-        SubmitWay::Tcp(place) => ReadySource::Tcp(place),
-        SubmitWay::Redis(queue) => ReadySource::Redis(redis_server(&queue, &name)?, queue),
-    };
-    Ok(ReadySubmit { aside: aside(&name)?, name, door: setup.door, from })
+/// Returns the source of a `[[submit]]`, of each kind; `None` for the socket, which is always open.
+fn source(door: &SubmitSettings) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+    Some(match &door.from {
+        SubmitSource::Socket => return None,
+        SubmitSource::IntelmqTcp(source) => Ok(Box::new(source.clone())),
+        SubmitSource::Spool(source) => Ok(Box::new(source.clone())),
+        SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
+    })
 }
 
-fn consumer(
-    name: &str,
-    setup: ConsumerSetup,
-    state: &Path,
-    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
-) -> Result<ReadyConsumer, LocalError> {
-    let ConsumerSetup { request, hand_off, harmonization, to } = setup;
-    let to = match to {
-        ConsumerWay::Tcp(place) => {
-            let handed = state.join("handed");
-            let file = HandedFile::open(&handed, name);
-            ReadyDestination::Tcp(place, file.map_err(|error| LocalError::Io { file: handed, error })?)
-        }
-        ConsumerWay::Redis { queue, queue_max } => {
-            let server = Box::new(redis_server(&queue, name)?);
-            ReadyDestination::Redis { server, queue: Box::new(queue), queue_max }
-        }
+/// Returns the receiver of a `[[consumer]]`, of each kind.
+fn target(
+    door: &ConsumerSettings,
+    node: &PublisherName,
+    shared: &DoorContext,
+) -> Result<TargetOpener, LocalError> {
+    let handed = || {
+        let dir = shared.behind.state.join("handed");
+        HandedFile::open(&dir, door.name.as_str()).map_err(|error| LocalError::Io { file: dir, error })
     };
-    let form = ReceiverForm::new(hand_off, harmonization)?;
-    Ok(ReadyConsumer { name: name.to_owned(), request, form, aside: aside(name)?, to })
+    Ok(match door.to.clone() {
+        ConsumerTarget::Spool(target) => {
+            let (handed, suffix) = (handed()?, door.format().map_or("json", BodyFormat::as_str));
+            TargetOpener::new(target.dir.display().to_string(), move |counters| {
+                SpoolReceiver::new(&target, suffix, handed, counters)
+            })
+        }
+        ConsumerTarget::IntelmqTcp(target) => {
+            let handed = handed()?;
+            TargetOpener::new(target.connect.clone(), |counters| TcpReceiver::new(target, handed, counters))
+        }
+        ConsumerTarget::IntelmqRedis { queue, queue_max } => {
+            let place = queue_place(&queue, &door.name)?;
+            let queue = DestinationQueue::new(&place.queue, node, door.name.as_str());
+            TargetOpener::new(place.to_string(), move |counters| {
+                QueueReceiver::new(place.server, queue, queue_max, counters)
+            })
+        }
+    })
 }
 
-fn redis_server(queue: &RedisQueue, door: &str) -> Result<RedisServer, LocalError> {
-    queue.server().map_err(|fault| LocalError::Redis {
-        place: queue.place.clone(),
-        door: door.to_owned(),
+fn queue_place(queue: &RedisQueue, door: &ConsumerName) -> Result<QueuePlace, LocalError> {
+    QueuePlace::of(queue).map_err(|fault| LocalError::Redis {
+        line: queue.url_line,
+        door: door.to_string(),
         fault,
     })
 }
 
-impl ReadySubmit {
-    pub fn listens_on(&self) -> Option<SocketAddr> {
-        match &self.from {
-            ReadySource::Tcp(place) => Some(place.listen),
-            ReadySource::Redis(..) => None,
-        }
+impl ConsumerState {
+    /// Returns the state of a door of this kind, to this place, that has handed over nothing yet.
+    fn at(to: &str, at: &str, since: Timestamp) -> Self {
+        Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
     }
+}
 
+impl ReadySubmit {
     /// Listens, if it is a door that does.
     ///
     /// # Errors
@@ -149,6 +201,6 @@ impl ReadySubmit {
             let door = self.name.clone();
             Listening::now(listen).map_err(|error| LocalError::Listen { door, listen, error })
         };
-        Ok(self.listens_on().map(bind).transpose()?.map(Arc::new))
+        Ok(self.from.listens_on().map(bind).transpose()?.map(Arc::new))
     }
 }

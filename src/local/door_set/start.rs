@@ -4,38 +4,28 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
+use super::prepare::{ReadyConsumer, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
 use crate::local::DoorContext;
 use crate::local::counters::{ConsumerCounters, SubmitCounters};
 use crate::local::dead_letter::file::DeadLetter;
 use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::deliver::form::ReceiverForm;
-use crate::local::deliver::redis::QueueReceiver;
-use crate::local::deliver::redis::destination::DestinationQueue;
 use crate::local::deliver::target::DeliveryTarget;
-use crate::local::deliver::tcp::TcpReceiver;
 use crate::local::submit::door::SubmitDoor;
-use crate::local::submit::redis::QueueDoor;
 use crate::local::submit::submission::EventSubmitter;
-use crate::local::submit::tcp::{Listening, TcpDoor};
+use crate::local::submit::tcp::Listening;
 use crate::protocol::io::ConsumerRequest;
-use crate::status::{ConsumerState, SubmitState};
-use crate::time::Timestamp;
 
-/// Opens a `[[submit]]`; one over TCP on the port `listening`.
+/// Opens a `[[submit]]`; one that listens on the port `listening`.
 pub(super) fn start_submit(
     ready: ReadySubmit,
     before: Option<&SubmitHandle>,
     listening: Option<Arc<Listening>>,
     shared: &DoorContext,
 ) -> SubmitHandle {
-    let ReadySubmit { name, door, aside, from } = ready;
+    let ReadySubmit { name, state, defaults, aside, from } = ready;
     let behind = &shared.behind;
-    let state = match &from {
-        ReadySource::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
-        ReadySource::Redis(server, queue) => SubmitState::at("intelmq-redis", queue.shown(server)),
-    };
     let counters = match before {
         Some(before) => {
             before.door.counters.moved(state);
@@ -45,22 +35,13 @@ pub(super) fn start_submit(
     };
     let door = Arc::new(SubmitDoor {
         name,
-        submitter: Arc::new(EventSubmitter::new(behind, door, shared.pending.clone())),
+        submitter: Arc::new(EventSubmitter::new(behind, defaults, shared.pending.clone())),
         aside,
         counters,
         stopping: shared.stopping.child_token(),
         tasks: DoorTasks::of(&shared.tasks),
     });
-    match (from, &listening) {
-        (ReadySource::Tcp(place), Some(listening)) => {
-            let tcp = Arc::new(TcpDoor::new(place, door.clone()));
-            door.tasks.spawn(tcp.serve(listening.clone()));
-        }
-        (ReadySource::Tcp(_), None) => {}
-        (ReadySource::Redis(server, queue), _) => {
-            door.tasks.spawn(QueueDoor::new(server, &queue.queue, door.clone()).run());
-        }
-    }
+    from.open(&door, listening.as_ref());
     SubmitHandle { door, listening }
 }
 
@@ -70,42 +51,32 @@ pub(super) fn start_consumer(
     before: Option<&ConsumerHandle>,
     shared: &DoorContext,
 ) -> ConsumerHandle {
-    let ReadyConsumer { name, request, form, aside, to } = ready;
-    let now = shared.behind.now;
-    let state = match &to {
-        ReadyDestination::Tcp(place, _) => ConsumerState::at("intelmq-tcp", &place.connect, now().wall),
-        ReadyDestination::Redis { server, queue, .. } => {
-            ConsumerState::at("intelmq-redis", &queue.shown(server), now().wall)
-        }
-    };
+    let ReadyConsumer { name, state, request, form, aside, to } = ready;
     let counters = match before {
         Some(before) => {
             before.counters.moved(state);
             before.counters.clone()
         }
-        None => Arc::new(ConsumerCounters::new(&name, state, now)),
+        None => Arc::new(ConsumerCounters::new(&name, state, shared.behind.now)),
     };
-    match to {
-        ReadyDestination::Tcp(place, handed) => {
-            let receiver = TcpReceiver::new(place, handed, counters.clone());
-            drive(request, form, receiver, (counters, aside), shared)
-        }
-        ReadyDestination::Redis { server, queue, queue_max } => {
-            let destination = DestinationQueue::new(&queue.queue, &shared.behind.door.publisher, &name);
-            let receiver = QueueReceiver::new(*server, destination, queue_max, counters.clone());
-            drive(request, form, receiver, (counters, aside), shared)
-        }
-    }
+    (to.open)(DriverParts { request, form, counters, aside }, shared)
+}
+
+/// The parts of a driver that do not depend on the kind of receiver.
+pub(super) struct DriverParts {
+    pub request: ConsumerRequest,
+    pub form: ReceiverForm,
+    pub counters: Arc<ConsumerCounters>,
+    pub aside: Arc<DeadLetter>,
 }
 
 /// Starts the driver of one consumer, for any kind of receiver.
-fn drive<R: DeliveryTarget>(
-    request: ConsumerRequest,
-    form: ReceiverForm,
+pub(super) fn drive<R: DeliveryTarget>(
+    parts: DriverParts,
     receiver: R,
-    (counters, aside): (Arc<ConsumerCounters>, Arc<DeadLetter>),
     shared: &DoorContext,
 ) -> ConsumerHandle {
+    let DriverParts { request, form, counters, aside } = parts;
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
     let (behind, stopping) = (&shared.behind, shared.stopping.child_token());
     let tasks = DoorTasks::of(&shared.tasks);
@@ -137,11 +108,4 @@ fn drive<R: DeliveryTarget>(
     };
     tasks.spawn(door.run());
     handle
-}
-
-impl ConsumerState {
-    /// Returns the state of a door of this kind, to this place, that has handed over nothing yet.
-    fn at(to: &str, at: &str, since: Timestamp) -> Self {
-        Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
-    }
 }

@@ -10,34 +10,35 @@ pub(crate) mod connection;
 pub(crate) mod fault;
 mod tls;
 
-use std::path::PathBuf;
+use crate::door::RedisQueue;
 
 pub use address::{AddressFault, RedisAddress};
 pub(crate) use connection::RedisServer;
 pub use fault::RedisFault;
 
-/// A queue of IntelMQ's, as configured.
+/// One queue and its server.
 #[derive(Clone, Debug)]
-pub struct RedisQueue {
-    pub url: String,
-    /// The place in the configuration, for errors.
-    pub place: String,
+pub(crate) struct QueuePlace {
+    pub server: RedisServer,
     pub queue: String,
-    /// Holds the password, instead of the URL.
-    pub password_file: Option<PathBuf>,
-    /// Certificates that the server's is checked against, instead of this machine's.
-    pub ca_file: Option<PathBuf>,
 }
 
-impl RedisQueue {
-    pub(super) fn server(&self) -> Result<RedisServer, AddressFault> {
-        let address = RedisAddress::parse(&self.url)?;
-        Ok(RedisServer { address, password_file: self.password_file.clone(), ca_file: self.ca_file.clone() })
+impl QueuePlace {
+    /// # Errors
+    /// Returns [`AddressFault`] if the URL is not one of a Redis.
+    pub fn of(queue: &RedisQueue) -> Result<Self, AddressFault> {
+        let RedisQueue { url, queue, password_file, ca_file, .. } = queue.clone();
+        Ok(Self {
+            server: RedisServer { address: RedisAddress::parse(&url)?, password_file, ca_file },
+            queue,
+        })
     }
+}
 
-    /// Returns it as status shows it, without a password.
-    pub(super) fn shown(&self, server: &RedisServer) -> String {
-        format!("{} {}", server.address, self.queue)
+/// Prints it as status shows it, without a password.
+impl std::fmt::Display for QueuePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.server.address, self.queue)
     }
 }
 

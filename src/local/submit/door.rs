@@ -2,6 +2,7 @@
 //! sends an event until it is taken. So an event that is refused for good is set aside, and then counts as taken; one
 //! that could be taken later is tried again for as long as the bot waits (CONTRACT.md §3).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::submission::{EventSubmitter, SubmissionOutcome};
+use super::tcp::Listening;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
@@ -17,7 +19,7 @@ use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
 use crate::local::door_set::DoorTasks;
 use crate::local::framing::SocketLine;
-use crate::status::{DoorStatus, DoorWay, SubmitState};
+use crate::status::SubmitState;
 
 /// One `[[submit]]`.
 pub(crate) struct SubmitDoor {
@@ -27,6 +29,20 @@ pub(crate) struct SubmitDoor {
     pub counters: Arc<SubmitCounters>,
     pub stopping: CancellationToken,
     pub tasks: DoorTasks,
+}
+
+/// One kind of `[[submit]]`, ready to open.
+pub(crate) trait SubmitOpener: Send {
+    /// Returns where it takes events from, as status shows it.
+    fn shown(&self) -> String;
+
+    /// Returns the address on which it listens, if it does.
+    fn listens_on(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Starts the tasks of `door`; one that listens does so on the port `listening`.
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, listening: Option<&Arc<Listening>>);
 }
 
 /// An event that a bot may forget: it is the node's now.
@@ -43,7 +59,7 @@ impl SubmitDoor {
         self.settle(line, outcome, gone).await
     }
 
-    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
+    pub(super) async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
         let prepared = self.submitter.prepare(vec![SocketLine::of(line)]).await?.pop()?;
         Some(self.submitter.submit(prepared).await.outcome().await)
     }
@@ -94,7 +110,7 @@ impl SubmitDoor {
         self.set_aside(record, gone).await
     }
 
-    fn record(&self, error: &SubmitError) -> AsideRecord {
+    pub(super) fn record(&self, error: &SubmitError) -> AsideRecord {
         let at = self.submitter.now().wall;
         let mut record = AsideRecord::new(at, &self.name, error.code.as_str(), &error.message);
         record.hint = error.hint.map(str::to_owned);
@@ -113,7 +129,7 @@ impl SubmitDoor {
         true
     }
 
-    async fn pause(&self, gone: &CancellationToken) -> Option<()> {
+    pub(super) async fn pause(&self, gone: &CancellationToken) -> Option<()> {
         tokio::select! {
             biased;
             () = gone.cancelled() => None,
@@ -121,24 +137,11 @@ impl SubmitDoor {
             () = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS)) => Some(()),
         }
     }
-
-    /// Returns the state that status shows.
-    pub fn status(&self) -> DoorStatus {
-        let (state, trouble) = self.counters.state();
-        let (way, aside) = (DoorWay::Submit(state), self.aside.status());
-        DoorStatus {
-            name: self.name.clone(),
-            way,
-            aside,
-            down: trouble.down(),
-            last_error: trouble.last_error,
-        }
-    }
 }
 
 impl SubmitState {
     /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
-    pub(crate) fn at(from: &str, at: impl Into<String>) -> Self {
-        Self { from: from.to_owned(), at: at.into(), ..Self::default() }
+    pub(crate) fn at(from: &str, at: String) -> Self {
+        Self { from: from.to_owned(), at, ..Self::default() }
     }
 }

@@ -1,9 +1,11 @@
 //! The way in: from the pipeline's lines and events to the core. In reading order: `submission` (from a line to its
-//! outcome), `socket` (`in.sock`), `door` (shared by the doors of `intelmesh.toml`), `tcp` with `turns`, and `redis`.
+//! outcome), `socket` (`in.sock`), `door` (shared by the doors of `intelmesh.toml`), `tcp` with `turns`, `redis`,
+//! and `spool`.
 
 pub(crate) mod door;
 pub(crate) mod redis;
 pub(crate) mod socket;
+pub(crate) mod spool;
 pub(crate) mod submission;
 pub(crate) mod tcp;
 pub(crate) mod turns;

@@ -5,19 +5,21 @@
 pub(crate) mod source;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::door::SubmitDoor;
+use super::door::{SubmitDoor, SubmitOpener};
+use super::tcp::Listening;
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::framing::HEAD_BYTES;
 use crate::local::framing::SocketLine;
+use crate::local::pause::GrowingPause;
+use crate::local::redis::QueuePlace;
 use crate::local::redis::connection::{RedisConnection, RedisServer};
 use crate::local::redis::fault::RedisFault;
 use source::{QueueElement, SourceQueue};
 
-pub struct QueueDoor {
+struct QueueDoor {
     server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
@@ -32,21 +34,29 @@ enum RedisBatch {
     Stopping,
 }
 
-impl QueueDoor {
-    pub fn new(server: RedisServer, queue: &str, door: Arc<SubmitDoor>) -> Self {
-        Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
+impl SubmitOpener for QueuePlace {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, _: Option<&Arc<Listening>>) {
+        let queue = SourceQueue::new(&self.queue);
+        let gone = CancellationToken::new();
+        door.tasks.spawn(QueueDoor { server: self.server, queue, door: door.clone(), gone }.run());
+    }
+}
+
+impl QueueDoor {
     /// Connects, and again if the connection ends, until the node stops.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         let stopping = self.door.stopping.clone();
-        let mut most = RECEIVER_FIRST_MS;
+        let mut pause = GrowingPause::new(RECEIVER_FIRST_MS, RECEIVER_MAX_MS);
         while let Some(opened) = stopping.run_until_cancelled(RedisConnection::open(&self.server)).await {
             let fault = match opened {
                 Err(fault) => fault,
                 Ok(mut connection) => {
                     self.door.counters.came();
-                    let ended = self.take(&mut connection, &mut most).await;
+                    let ended = self.take(&mut connection, &mut pause).await;
                     self.door.counters.went();
                     match ended {
                         Ok(()) => return,
@@ -56,9 +66,7 @@ impl QueueDoor {
             };
             self.door.counters.unreachable(fault.told());
             self.queue.forget_sizes();
-            let pause = tokio::time::sleep(Duration::from_millis(most));
-            most = (2 * most).min(RECEIVER_MAX_MS);
-            if stopping.run_until_cancelled(pause).await.is_none() {
+            if stopping.run_until_cancelled(tokio::time::sleep(pause.next())).await.is_none() {
                 return;
             }
         }
@@ -66,7 +74,11 @@ impl QueueDoor {
 
     /// Takes elements until the connection breaks (an error) or the node stops. Elements that an earlier run left come
     /// first, so that acknowledgements take the right ones.
-    async fn take(&mut self, connection: &mut RedisConnection, most: &mut u64) -> Result<(), RedisFault> {
+    async fn take(
+        &mut self,
+        connection: &mut RedisConnection,
+        pause: &mut GrowingPause,
+    ) -> Result<(), RedisFault> {
         let stopping = self.door.stopping.clone();
         let mut left_over = true;
         loop {
@@ -80,7 +92,7 @@ impl QueueDoor {
             let Some(batch) = stopping.run_until_cancelled(batch).await else { return Ok(()) };
             let batch = batch?;
             // The server does what is asked of it.
-            *most = RECEIVER_FIRST_MS;
+            pause.reset();
             self.door.counters.well();
             left_over &= !batch.is_empty();
             if let RedisBatch::Stopping = self.settle(&batch, connection).await? {

@@ -23,16 +23,13 @@ use crate::local::DoorServices;
 use crate::local::deliver::opening::EnvelopeOpening;
 use crate::local::framing::SocketLine;
 use crate::policy::TrustList;
-use crate::protocol::io::{Input, Submitted, Ticket};
+use crate::protocol::io::{DoorInput, Input, Submitted, Ticket};
 use crate::record::Entry;
 use crate::time::Now;
 
 /// Maximum of lines that are prepared without a worker, with a maximum of bytes together: about 0.1 ms.
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
-
-/// Bytes that are in each line that asks to be sealed.
-const SEAL: &[u8] = b"seal";
 
 /// Lines that wait for the core's answer, over all doors.
 pub(crate) struct PendingSubmission {
@@ -106,6 +103,12 @@ pub(crate) struct EventSubmitter {
     pending: Arc<PendingSubmission>,
 }
 
+/// A line as read, before it is addressed and signed.
+struct ReadLine {
+    bytes: usize,
+    read: Result<ParsedSubmission, SubmitError>,
+}
+
 /// A line as far as the door could take it alone.
 pub(crate) struct PreparedLines {
     bytes: usize,
@@ -171,8 +174,13 @@ impl EventSubmitter {
     /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
     pub async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
         let shared = self.clone();
-        let here = is_small(&lines) && !self.may_seal(&lines);
-        let work = move || lines.iter().map(|line| shared.prepare_line(line)).collect();
+        if !is_small(&lines) {
+            let work = move || lines.iter().map(|line| shared.sign_line(shared.read_line(line))).collect();
+            return tokio::task::spawn_blocking(work).await.ok();
+        }
+        let read: Vec<ReadLine> = lines.iter().map(|line| self.read_line(line)).collect();
+        let here = !self.may_seal(&read);
+        let work = move || read.into_iter().map(|line| shared.sign_line(line)).collect();
         match here {
             true => Some(work()),
             false => tokio::task::spawn_blocking(work).await.ok(),
@@ -180,22 +188,24 @@ impl EventSubmitter {
     }
 
     /// Returns true if any of these may be sealed, which costs 0.1 ms and more for each recipient.
-    fn may_seal(&self, lines: &[SocketLine]) -> bool {
-        let says_so = |line: &SocketLine| match line {
-            SocketLine::TooLong => false,
-            SocketLine::Text(text) => text.windows(SEAL.len()).any(|part| part == SEAL),
-        };
-        self.door.seal || self.trust.load().seals_unasked() || lines.iter().any(says_so)
+    fn may_seal(&self, lines: &[ReadLine]) -> bool {
+        let asks = |line: &ReadLine| line.read.as_ref().is_ok_and(ParsedSubmission::asks_for_seal);
+        self.trust.load().seals_unasked() || lines.iter().any(asks)
     }
 
-    fn prepare_line(&self, line: &SocketLine) -> PreparedLines {
+    fn read_line(&self, line: &SocketLine) -> ReadLine {
         let read = match line {
             SocketLine::TooLong => Err(SubmitError::line_too_large()),
             SocketLine::Text(text) => intake(text, &self.door),
         };
+        ReadLine { bytes: line.len(), read }
+    }
+
+    fn sign_line(&self, line: ReadLine) -> PreparedLines {
+        let ReadLine { bytes, read } = line;
         let unknown = read.as_ref().map(|read| read.unknown_keys().to_vec()).unwrap_or_default();
         let what = read.and_then(|read| self.check_and_sign(read));
-        PreparedLines { bytes: line.len(), what: what.unwrap_or_else(SubmissionKind::Refused), unknown }
+        PreparedLines { bytes, what: what.unwrap_or_else(SubmissionKind::Refused), unknown }
     }
 
     fn check_and_sign(&self, read: ParsedSubmission) -> Result<SubmissionKind, SubmitError> {
@@ -243,7 +253,7 @@ impl EventSubmitter {
             },
             SubmissionKind::Returned(returned) => {
                 let id = returned.id.clone();
-                let asked = self.ask(bytes, |ticket| Input::SubmitReturned { ticket, id }).await;
+                let asked = self.ask(bytes, |ticket| DoorInput::SubmitReturned { ticket, id }).await;
                 asked.map(|outcome| SubmissionFate::Returned(returned, outcome))
             }
         };
@@ -257,7 +267,7 @@ impl EventSubmitter {
     ) -> Result<SubmissionFate, SubmitError> {
         self.check_takebacks(envelope.envelope().core()).await?;
         let id = envelope.envelope().id().clone();
-        let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
+        let outcome = self.ask(bytes, |ticket| DoorInput::Submit { ticket, envelope }).await?;
         Ok(SubmissionFate::New(id, outcome))
     }
 
@@ -272,7 +282,7 @@ impl EventSubmitter {
         let mut outcomes = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             let bytes = envelope.envelope().bytes().len();
-            outcomes.push(self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?);
+            outcomes.push(self.ask(bytes, |ticket| DoorInput::Submit { ticket, envelope }).await?);
         }
         Ok(SubmissionFate::Several(parent, outcomes))
     }
@@ -320,14 +330,15 @@ impl EventSubmitter {
 
     async fn recall(&self, bytes: usize, id: EventId) -> Result<Vec<Arc<Entry>>, SubmitError> {
         let (answer, lineage) = oneshot::channel();
-        self.send(bytes, SubmissionAnswer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        self.send(bytes, SubmissionAnswer::Recalled(answer), |ticket| DoorInput::Recall { ticket, id })
+            .await?;
         lineage.await.map_err(|_| SubmitError::stopping())
     }
 
     async fn ask(
         &self,
         bytes: usize,
-        question: impl FnOnce(Ticket) -> Input,
+        question: impl FnOnce(Ticket) -> DoorInput,
     ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
         let (answer, outcome) = oneshot::channel();
         self.send(bytes, SubmissionAnswer::Submitted(answer), question).await?;
@@ -338,12 +349,12 @@ impl EventSubmitter {
         &self,
         bytes: usize,
         answer: SubmissionAnswer,
-        question: impl FnOnce(Ticket) -> Input,
+        question: impl FnOnce(Ticket) -> DoorInput,
     ) -> Result<(), SubmitError> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
         let room = self.pending.room.clone().acquire_many_owned(kib.min(SUBMIT_KIB_OUTSTANDING_MAX)).await;
         let ticket = self.pending.open(room.map_err(|_| SubmitError::stopping())?, answer);
-        if self.inputs.send(question(ticket)).await.is_err() {
+        if self.inputs.send(question(ticket).into()).await.is_err() {
             // The core is gone; without the other end the answer is `stopping`.
             self.pending.forget(ticket);
         }

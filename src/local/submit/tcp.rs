@@ -16,16 +16,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ipnet::IpNet;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::door::SubmitDoor;
+use super::door::{SubmitDoor, SubmitOpener};
 use super::submission::{Submission, SubmissionOutcome};
 use super::turns::SubmitTurns;
+use crate::door::TcpSource;
 use crate::format::SubmitError;
 use crate::limits::{
     ANSWERS_UNREAD_BYTES_MAX, DOOR_RETRY_MS, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
@@ -48,19 +48,7 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// stops then even if more comes.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
-/// The address of the door, and who may use it.
-#[derive(Clone, Debug)]
-pub struct TcpIn {
-    pub listen: SocketAddr,
-    /// Empty: this machine.
-    pub allow: Vec<IpNet>,
-    /// Ends each event, instead of a length before it.
-    pub separator: Option<String>,
-    /// False: the sender reads no answers.
-    pub answers: bool,
-}
-
-impl TcpIn {
+impl TcpSource {
     fn turns(&self) -> SubmitTurns {
         match (&self.separator, self.answers) {
             (_, false) => SubmitTurns::unanswered(),
@@ -75,6 +63,22 @@ impl TcpIn {
             from.is_loopback()
         } else {
             self.allow.iter().any(|net| net.contains(&from))
+        }
+    }
+}
+
+impl SubmitOpener for TcpSource {
+    fn shown(&self) -> String {
+        self.listen.to_string()
+    }
+
+    fn listens_on(&self) -> Option<SocketAddr> {
+        Some(self.listen)
+    }
+
+    fn open(self: Box<Self>, door: &Arc<SubmitDoor>, listening: Option<&Arc<Listening>>) {
+        if let Some(listening) = listening {
+            door.tasks.spawn(Arc::new(TcpDoor::new(*self, door.clone())).serve(listening.clone()));
         }
     }
 }
@@ -116,7 +120,7 @@ impl Listening {
 
 /// The door, listening.
 pub(crate) struct TcpDoor {
-    place: TcpIn,
+    place: TcpSource,
     door: Arc<SubmitDoor>,
     clients: Mutex<HashMap<u64, Client>>,
     held: Arc<Semaphore>,
@@ -139,7 +143,7 @@ struct TcpSlot {
 type TcpReader = FrameReader<OwnedReadHalf>;
 
 impl TcpDoor {
-    pub fn new(place: TcpIn, door: Arc<SubmitDoor>) -> Self {
+    pub fn new(place: TcpSource, door: Arc<SubmitDoor>) -> Self {
         let held = Arc::new(Semaphore::new(TCP_HELD_KIB_MAX as usize));
         Self { place, door, clients: Mutex::default(), held }
     }

@@ -11,7 +11,7 @@ use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedMark;
 use crate::local::deliver::target::{DeliveryTarget, PreparedLine, ReceiverError};
-use crate::protocol::io::ConsumerRequest;
+use crate::protocol::io::{ConsumerRequest, DoorInput};
 use crate::record::ConsumerName;
 use crate::status::ConsumerState;
 
@@ -95,6 +95,10 @@ struct Handing {
 
 impl Handing {
     fn start(script: Script, strict: bool) -> Self {
+        Self::start_as(script, IntelmqHandOff { strict, ..IntelmqHandOff::default() })
+    }
+
+    fn start_as(script: Script, hand_off: IntelmqHandOff) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (sender, inputs) = mpsc::channel(64);
         let behind = behind(sender);
@@ -104,7 +108,6 @@ impl Handing {
         let (consumers, steady) = (Arc::<ConsumerTable>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
         let counters = Arc::new(ConsumerCounters::new("soc", ConsumerState::default(), each_later));
-        let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
         let request = ConsumerRequest {
             name: Some(ConsumerName::parse("soc").unwrap()),
             from: None,
@@ -137,7 +140,7 @@ impl Handing {
     async fn input(&mut self) -> Input {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
         let input = input.expect("the door says something in time").expect("the door runs");
-        if let Input::ConsumerOpened { consumer, .. } = &input {
+        if let Input::Door(DoorInput::ConsumerOpened { consumer, .. }) = &input {
             self.consumers.tell(*consumer, ToConsumer::Began { generation: self.generation });
         }
         input
@@ -145,7 +148,7 @@ impl Handing {
 
     async fn acked(&mut self) -> u64 {
         loop {
-            if let Input::ConsumerAcked { seq, .. } = self.input().await {
+            if let Input::Door(DoorInput::ConsumerAcked { seq, .. }) = self.input().await {
                 return seq;
             }
         }
@@ -173,7 +176,7 @@ fn what_was_set_aside_is_acknowledged_although_the_connection_broke_and_is_set_a
         // `extra.seq` is a field that IntelMQ has; `strict` refuses what its list does not know.
         let script = Script { passes_broken: 2, ..Script::default() };
         let mut handing = Handing::start(script, true);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         handing.hand_off(vec![odd_entry(7)]);
         assert_eq!(handing.acked().await, 7, "without any event behind it");
         assert_eq!(handing.set_aside(), 1);
@@ -188,7 +191,7 @@ fn a_receiver_without_room_is_asked_again_and_what_expires_meanwhile_is_passed_o
     run(async {
         let no_room = std::iter::repeat_n(Some(0), 1_000_000);
         let mut handing = Handing::start(Script { takes: no_room.collect(), ..Script::default() }, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         handing.hand_off(vec![entry(1), entry(2), expiring_entry(3, 50), entry(4), expiring_entry(5, 50)]);
         while handing.script.lock().unwrap().takes.len() == 1_000_000 {
             tokio::task::yield_now().await;
@@ -211,13 +214,42 @@ fn a_receiver_without_room_is_asked_again_and_what_expires_meanwhile_is_passed_o
     });
 }
 
+/// The connection breaks behind the first of its three lines.
+#[test]
+fn message_of_several_events_passes_with_its_last() {
+    run(async {
+        let format = Some(crate::format::foreign::BodyFormat::Intelmq);
+        let hand_off = crate::format::HandOff { format, ..IntelmqHandOff::default().hand_off };
+        let script = Script { takes: [Some(2), None, Some(1)].into(), ..Script::default() };
+        let mut handing = Handing::start_as(script, IntelmqHandOff { hand_off, ..IntelmqHandOff::default() });
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
+        let message = r#"{"meta":{"format":"idea"},"payload":{"Format":"IDEA0","ID":"a","Category":["Test"],
+            "DetectTime":"2026-01-01T00:00:00Z","Source":[{"IP4":["192.0.2.1","192.0.2.2","192.0.2.3"]}]}}"#;
+        let undecodable = r#"{"meta":{"format":"n6"},"payload":{"no":"id"}}"#;
+        let message = message.replace('\n', " ");
+        handing.hand_off(vec![entry(1), entry_of(2, &message), entry_of(3, undecodable), entry(4)]);
+        assert_eq!(handing.acked().await, 1, "one of three is none");
+        assert_eq!(handing.acked().await, 2);
+        while handing.acked().await < 4 {}
+        let handed = handing.script.lock().unwrap().handed.clone();
+        let parts: Vec<bool> = ["1/3", "2/3", "3/3"]
+            .iter()
+            .zip(&handed[1..])
+            .map(|(part, line)| line.contains(&format!("\"extra.intelmesh.part\":\"{part}\"")))
+            .collect();
+        assert_eq!((parts, handed.len()), (vec![true; 3], 5), "{handed:?}");
+        assert_eq!(handing.set_aside(), 1, "what cannot be decoded blocks nothing");
+        handing.stopping.cancel();
+    });
+}
+
 #[test]
 fn a_retry_that_gave_up_hands_nothing_over_later() {
     run(async {
         // No room, until it is given up; then room enough.
         let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
         let mut handing = Handing::start(script, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let claim = Arc::new(crate::local::dead_letter::retry::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
@@ -248,7 +280,7 @@ fn what_was_taken_before_rewinding_does_not_count() {
             let last = HandedMark { log_id: crate::identity::LogId([1; 16]), mark, generation: 0 };
             let mut handing = Handing::start(Script { last: Some(last), ..Script::default() }, false);
             handing.generation = generation;
-            assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+            assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
             handing.hand_off(vec![entry(1), entry(2), entry(3)]);
             while handing.acked().await < 3 {}
             let handed = handing.script.lock().unwrap().handed.clone();
@@ -263,14 +295,15 @@ fn what_was_taken_before_rewinding_does_not_count() {
 fn receiver_that_only_accepts_stays_down() {
     run(async {
         let mut handing = Handing::start(Script { closes: true, ..Script::default() }, false);
-        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        assert!(matches!(handing.input().await, Input::Door(DoorInput::ConsumerOpened { .. })));
         let connections = |count| {
-            let (script, counters) = (handing.script.clone(), handing.counters.clone());
+            let script = handing.script.clone();
+            let (counters, aside) = (handing.counters.clone(), handing.aside.clone());
             async move {
                 while script.lock().unwrap().connected < count {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                counters.state().1.down()
+                counters.status(&aside).down
             }
         };
         let in_time = |count| tokio::time::timeout(PATIENCE, connections(count));
@@ -278,9 +311,9 @@ fn receiver_that_only_accepts_stays_down() {
         let later = in_time(4).await.expect("it connects again").expect("it is down still").since;
         assert_eq!(first, later);
         handing.script.lock().unwrap().closes = false;
-        let counters = handing.counters.clone();
+        let (counters, aside) = (handing.counters.clone(), handing.aside.clone());
         let stands = async {
-            while counters.state().1.down().is_some() {
+            while counters.status(&aside).down.is_some() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

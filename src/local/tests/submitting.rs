@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::protocol::io::DoorOutput;
 
 /// What `in.sock` answers to `text`, then the end of the connection.
 fn answers(node: &Node, text: &str) -> Vec<Value> {
@@ -110,7 +111,7 @@ fn an_answer_is_given_only_once_the_core_has_it_and_earlier_ones_do_not_wait() {
     assert!(client.reader.fill_buf().is_err(), "no answer before the core's");
     client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     for (ticket, outcome) in node.core(|core| core.held.drain(..).collect::<Vec<_>>()) {
-        node.doors.handle(Output::Submitted { ticket, outcome });
+        node.doors.handle(DoorOutput::Submitted { ticket, outcome });
     }
     assert!(client.json()["id"].is_string());
     assert_eq!(client.json()["line"], 3);
@@ -129,7 +130,7 @@ fn no_more_lines_are_taken_than_the_window_allows() {
     assert!(node.core(|core| core.held.len()) <= window + 3, "one is written, one is on its way");
     node.core(|core| core.holding = false);
     for (ticket, outcome) in node.core(|core| core.held.drain(..).collect::<Vec<_>>()) {
-        node.doors.handle(Output::Submitted { ticket, outcome });
+        node.doors.handle(DoorOutput::Submitted { ticket, outcome });
     }
     assert_eq!(client.rest().lines().count(), lines);
 }

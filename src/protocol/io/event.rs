@@ -8,6 +8,7 @@ use crate::wire::VerdictCode;
 
 /// A report of the core: each has one cause, one log line and one counter.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum Event {
     PeerUp {
         peer: PublisherName,
@@ -92,6 +93,7 @@ pub enum Event {
 
 /// Why this node no longer has an entry that it stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum LossCause {
     /// It was older than the journal may be, or beyond its size.
     Retention,
@@ -100,6 +102,7 @@ pub enum LossCause {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the doc of a variant says what its fields are")]
 pub enum EnvelopeOutcome {
     Accepted,
     Refused,

@@ -10,16 +10,16 @@ impl PeerSession {
         &mut self,
         stream: StreamId,
         hello: Box<Hello>,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<bool, FeedFault> {
         self.facts.called = (hello.name != self.peer.name).then(|| hello.name.clone());
-        self.check_hello(&hello, ground)?;
-        hello.key_statements.iter().for_each(|statement| self.learn(statement, ground));
+        self.check_hello(&hello, &core.context)?;
+        hello.key_statements.iter().for_each(|statement| self.learn(statement, core));
         let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
         if self.instance.is_some_and(|known| known != hello.instance) && !others.is_empty() {
-            let nonce = hello.instance ^ ground.config.instance;
-            self.probe(others[0], nonce, ground);
-            let until = ground.tick().plus_ms(CLONE_PROBE_MS);
+            let nonce = hello.instance ^ core.context.config.instance;
+            self.probe(others[0], nonce, &core.context, &mut core.traffic);
+            let until = core.context.tick().plus_ms(CLONE_PROBE_MS);
             let probation = Probation { hello, held: Vec::new(), nonce, until };
             let role = if self.is_current(stream) { Role::Receiver } else { Role::Sender };
             if role == Role::Receiver {
@@ -39,7 +39,7 @@ impl PeerSession {
             }
             return Ok(false);
         }
-        self.admit(stream, *hello, ground)?;
+        self.admit(stream, *hello, core)?;
         Ok(true)
     }
 
@@ -50,9 +50,9 @@ impl PeerSession {
         FeedFault { code: FaultCode::Version, detail }
     }
 
-    fn check_hello(&self, hello: &Hello, ground: &CoreContext) -> Result<(), FeedFault> {
-        if hello.federation != ground.config.federation {
-            let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
+    fn check_hello(&self, hello: &Hello, context: &CoreContext) -> Result<(), FeedFault> {
+        if hello.federation != context.config.federation {
+            let detail = format!("{:?}; expected {:?}", hello.federation, context.config.federation);
             return Err(FeedFault { code: FaultCode::Federation, detail });
         }
         if !self.peer.has_name(&hello.name) {
@@ -70,11 +70,17 @@ impl PeerSession {
             .chain(self.sender.iter().map(|sender| sender.pipe.stream))
     }
 
-    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut CoreContext) {
+    pub(super) fn probe(
+        &mut self,
+        stream: StreamId,
+        nonce: u64,
+        context: &CoreContext,
+        traffic: &mut Traffic,
+    ) {
         let pipes = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
         let mut pipes = pipes.chain(self.sender.iter_mut().map(|sender| &mut sender.pipe));
         if let Some(pipe) = pipes.find(|pipe| pipe.stream == stream) {
-            pipe.send(WireFrame::Ping { nonce }, ground);
+            pipe.send(WireFrame::Ping { nonce }, context, traffic);
         }
     }
 
@@ -82,17 +88,17 @@ impl PeerSession {
         &mut self,
         stream: StreamId,
         hello: Hello,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) -> Result<(), FeedFault> {
-        let wall = ground.now.wall;
+        let wall = core.context.now.wall;
         self.facts.skew_ms =
             i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
         self.facts.software = Some(hello.software.clone());
         self.facts.last_error = None;
         self.instance = Some(hello.instance);
-        let configured = ground.trust.peers().filter(|peer| peer.dialled).count();
-        if ground.clock.peer_says(&self.peer.name, hello.now, configured, ground.now).is_some() {
-            ground.tell(Event::ClockOk);
+        let configured = core.context.trust.peers().filter(|peer| peer.dialled).count();
+        if core.context.clock.peer_says(&self.peer.name, hello.now, configured, core.context.now).is_some() {
+            core.traffic.tell(Event::ClockOk);
         }
         if let Some(receiver) = &mut self.receiver
             && receiver.pipe.stream == stream
@@ -102,8 +108,8 @@ impl PeerSession {
             }
             receiver.on_head(hello.last_seq, Timestamp(0));
             receiver.hello = Some(hello);
-            receiver.pipe.greeted(ground);
-            ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Receiver });
+            receiver.pipe.greeted(&core.context, &mut core.traffic);
+            core.traffic.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Receiver });
             return Ok(());
         }
         let Some(at) = self.arriving.iter().position(|arriving| arriving.pipe.stream == stream) else {
@@ -111,19 +117,19 @@ impl PeerSession {
         };
         let arriving = self.arriving.remove(at);
         if let Some(older) = self.sender.as_ref().map(|sender| sender.pipe.stream) {
-            self.close(older, Some(FaultCode::Replaced.into()), ground);
+            self.close(older, Some(FaultCode::Replaced.into()), core);
         }
-        self.sender = Some(FeedSender::new(arriving.pipe, ground.tick()));
+        self.sender = Some(FeedSender::new(arriving.pipe, core.context.tick()));
         // Before any carrier that needs them; our own went with HELLO.
-        let own = IdentityKey::of(ground.trust.own_key());
-        let of_others = ground.ledger.statements.latest().filter(|said| said.signer() != own);
+        let own = IdentityKey::of(core.context.trust.own_key());
+        let of_others = core.disk.ledger.statements.latest().filter(|said| said.signer() != own);
         // Not what an older key said under a name that was paired anew: the peer would take it for a forgery.
         let by_present_key = |said: &&SignedStatement| {
-            let identity = ground.trust.identity_key(&said.statement().publisher);
+            let identity = core.context.trust.identity_key(&said.statement().publisher);
             identity.is_none_or(|key| IdentityKey::of(key) == said.signer())
         };
         of_others.filter(by_present_key).for_each(|said| self.show_statement(said.signer()));
-        ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
+        core.traffic.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
         Ok(())
     }
 
@@ -140,7 +146,7 @@ impl PeerSession {
     }
 
     /// The older stream answers: two processes run with this key. The newer is refused.
-    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) -> Result<(), FeedFault> {
+    pub(super) fn on_pong(&mut self, nonce: u64, core: &mut CoreState) {
         let probed = |arriving: &ArrivingFeed| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
@@ -148,16 +154,15 @@ impl PeerSession {
             self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
         {
             let reason = ObstacleReason::Fault { code: FaultCode::Cloned, detail: String::new() };
-            self.facts.obstacles.met_at_feed(Role::Sender, reason, FeedSide::Here, ground.now);
+            self.facts.obstacles.met_at_feed(Role::Sender, reason, FeedSide::Here, core.context.now);
             self.facts.last_error = Some("two live nodes use this key".to_owned());
-            self.close(stream, Some(FaultCode::Cloned.into()), ground);
-            self.contact.feed_backoff.refused(ground.tick());
+            self.close(stream, Some(FaultCode::Cloned.into()), core);
+            self.contact.feed_backoff.refused(core.context.tick());
         }
-        Ok(())
     }
 
     /// Admits the stream that waited for a probe if the older streams are gone.
-    pub(super) fn admit_if_alone(&mut self, ground: &mut CoreContext) {
+    pub(super) fn admit_if_alone(&mut self, core: &mut CoreState) {
         if self.admitted().next().is_some() {
             return;
         }
@@ -169,13 +174,13 @@ impl PeerSession {
             let Some(probation) = self.arriving[at].probation.take() else { return };
             if self.arriving[at].role == Role::Receiver || probation.hello.instance != instance {
                 // Its SUBSCRIBE is old by now, or it is a third process: a new stream asks again.
-                self.close(stream, Some(FaultCode::Replaced.into()), ground);
-                self.contact.feed_backoff.reset(ground.tick());
+                self.close(stream, Some(FaultCode::Replaced.into()), core);
+                self.contact.feed_backoff.reset(core.context.tick());
                 continue;
             }
-            match self.admit(stream, *probation.hello, ground) {
-                Ok(()) => self.on_frames(stream, probation.held, ground),
-                Err(fault) => self.fail(stream, fault, ground),
+            match self.admit(stream, *probation.hello, core) {
+                Ok(()) => self.on_frames(stream, probation.held, core),
+                Err(fault) => self.fail(stream, fault, core),
             }
         }
     }

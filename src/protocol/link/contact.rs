@@ -1,57 +1,58 @@
 //! Reaches a peer: dials, backs off, and asks for its feed. The frames of that feed are handled elsewhere.
 
 use super::*;
+use crate::protocol::io::TransportOutput;
 
 impl PeerSession {
-    pub fn on_connected(&mut self, address: String, ground: &mut CoreContext) {
-        let now = ground.tick();
+    pub fn on_connected(&mut self, address: String, context: &CoreContext, traffic: &mut Traffic) {
+        let now = context.tick();
         self.contact.backoff.reset(now);
         self.contact.feed_backoff.reset(now);
         self.contact.opening = false;
-        self.contact.state = ContactState::Up { since: ground.now.wall, address };
+        self.contact.state = ContactState::Up { since: context.now.wall, address };
         self.facts.obstacles.connected();
         self.facts.down_cause = None;
         self.facts.silent_since = None;
         self.facts.was_connected = true;
-        ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
+        traffic.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
-    pub fn on_disconnected(&mut self, cause: String, ground: &mut CoreContext) {
-        self.close_all(None, ground);
+    pub fn on_disconnected(&mut self, cause: String, core: &mut CoreState) {
+        self.close_all(None, core);
         if self.is_up() {
-            ground.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
+            core.traffic.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
         }
         // A peer that fell silent is gone since it was heard last.
-        let since = self.facts.silent_since.take().unwrap_or(ground.now.wall);
+        let since = self.facts.silent_since.take().unwrap_or(core.context.now.wall);
         self.contact.state = ContactState::Down { since };
         self.contact.opening = false;
-        self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+        self.contact.backoff.failed(core.context.now.tick, &mut core.traffic.rng);
         self.facts.obstacles.disconnected();
         self.facts.down_cause = Some(cause.clone());
         self.facts.last_error.get_or_insert(cause);
     }
 
-    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut CoreContext) {
+    pub fn on_dial_failed(&mut self, failure: DialFailure, context: &CoreContext, traffic: &mut Traffic) {
         if self.is_up() {
             return;
         }
-        self.contact.state = ContactState::Down { since: self.down_since(ground) };
+        self.contact.state = ContactState::Down { since: self.down_since(context) };
         match failure {
             DialFailure::OtherKey { address, key } => {
-                self.contact.backoff.refused(ground.tick());
+                self.contact.backoff.refused(context.tick());
                 self.facts.last_error = Some(format!("{address} has another key: {key}"));
-                self.facts.obstacles.met_at_contact(ObstacleReason::OtherKey { address, key }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::OtherKey { address, key }, context.now);
             }
             DialFailure::TurnedAway(cause) => {
-                self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+                self.contact.backoff.failed(context.now.tick, &mut traffic.rng);
                 self.facts.last_error = Some(format!(
                     "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
                 ));
-                self.facts.obstacles.met_at_contact(ObstacleReason::TurnedAway { cause }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::TurnedAway { cause }, context.now);
             }
             DialFailure::Unreachable(cause) => {
                 self.facts.obstacles.dialled_in_vain();
-                self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+                self.contact.backoff.failed(context.now.tick, &mut traffic.rng);
                 self.facts.down_cause = Some(cause.clone());
                 self.facts.last_error = Some(cause);
             }
@@ -59,33 +60,33 @@ impl PeerSession {
     }
 
     /// Handles changed addresses: obstacles at the old ones say nothing of the new ones.
-    pub fn on_addresses_changed(&mut self, ground: &mut CoreContext) {
+    pub fn on_addresses_changed(&mut self, context: &CoreContext) {
         if self.is_up() {
             return;
         }
-        self.contact.backoff.reset(ground.tick());
+        self.contact.backoff.reset(context.tick());
         self.facts.obstacles.dialled_in_vain();
         (self.facts.down_cause, self.facts.last_error) = (None, None);
     }
 
-    pub(super) fn down_since(&self, ground: &CoreContext) -> Timestamp {
+    pub(super) fn down_since(&self, context: &CoreContext) -> Timestamp {
         match self.contact.state {
             ContactState::Down { since } | ContactState::Dialing { since } => since,
-            ContactState::Up { .. } => ground.now.wall,
+            ContactState::Up { .. } => context.now.wall,
         }
     }
 
     /// Dials, or opens the feed, if it is time.
-    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut CoreContext) {
-        if self.reaches_out_at(stalled).is_none_or(|at| ground.tick() < at) {
+    pub(super) fn reach_out(&mut self, stalled: bool, context: &CoreContext, traffic: &mut Traffic) {
+        if self.reaches_out_at(stalled).is_none_or(|at| context.tick() < at) {
             return;
         }
         if let ContactState::Down { since } = self.contact.state {
             self.contact.state = ContactState::Dialing { since };
-            ground.emit(Output::Dial { peer: self.peer.name.clone() });
+            traffic.emit(TransportOutput::Dial { peer: self.peer.name.clone() });
         } else {
             self.contact.opening = true;
-            ground.emit(Output::OpenFeed { peer: self.peer.name.clone() });
+            traffic.emit(TransportOutput::OpenFeed { peer: self.peer.name.clone() });
         }
     }
 
@@ -103,9 +104,9 @@ impl PeerSession {
         }
     }
 
-    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut CoreContext) {
+    pub fn on_feed_not_opened(&mut self, cause: String, context: &CoreContext, traffic: &mut Traffic) {
         self.contact.opening = false;
-        self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
+        self.contact.feed_backoff.failed(context.now.tick, &mut traffic.rng);
         self.facts.last_error = Some(format!("no feed: {cause}"));
     }
 }

@@ -30,19 +30,19 @@ impl Looks {
 
 impl PeerSession {
     /// Begins a look that is due, and goes on in order after one that is over: both by a new SUBSCRIBE.
-    pub(super) fn look_again(&mut self, ground: &mut CoreContext) {
-        let now = ground.tick();
+    pub(super) fn look_again(&mut self, core: &mut CoreState) {
+        let now = core.context.tick();
         let Some(receiver) = &self.receiver else { return };
         if receiver.is_look_over() {
             self.looks.end(now);
-            self.subscribe_again(None, false, ground);
-        } else if self.next_look(ground).is_some_and(|at| at <= now) {
-            self.subscribe_again(None, false, ground);
+            self.subscribe_again(None, core);
+        } else if self.next_look(&core.context, &core.disk).is_some_and(|at| at <= now) {
+            self.subscribe_again(None, core);
         }
     }
 
-    pub(super) fn next_look(&self, ground: &CoreContext) -> Option<Tick> {
-        let at = self.receiver.as_ref()?.next_look(&self.peer.name, ground)?;
+    pub(super) fn next_look(&self, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
+        let at = self.receiver.as_ref()?.next_look(&self.peer.name, context, disk)?;
         Some(at.max(self.looks.not_before))
     }
 }

@@ -1,16 +1,12 @@
 //! How much of one peer is read and taken. `rate` is enforced by not reading on, and `rate_per_publisher` by asking and
 //! taking later. Only this module defines the cost of a frame.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::policy::{Rate, Receive};
-
-/// Entries that one peer may leave owed in a second, also without `rate` in its file. Each costs about 150 bytes.
-const OWING_RATE: Rate = Rate { per_second: 200 };
+use crate::policy::Receive;
+use crate::protocol::publisher_rates::PublisherRates;
 
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(in crate::protocol) struct Rates {
     all: Option<TokenBucket>,
     pub statements: Option<TokenBucket>,
     pub by_publisher: PublisherRates,
@@ -54,6 +50,11 @@ impl Rates {
         costs && self.wait_ms(now) > 0
     }
 
+    /// An arrival has its verdict: its bytes are no longer in hand.
+    pub fn put_down(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_sub(bytes);
+    }
+
     pub fn wait_ms(&mut self, now: Tick) -> u64 {
         self.all.as_mut().map_or(0, |rate| rate.wait_ms(now))
     }
@@ -69,71 +70,5 @@ impl Rates {
             self.spend(now);
         }
         self.skip_due = now.plus_ms(SKIP_EVERY_MS);
-    }
-}
-
-/// `rate_per_publisher`: one bucket for each publisher that came by this peer, under any of its names. A request takes
-/// a token first; an entry that is owed for its rate has reserved one.
-#[derive(Debug, Default)]
-pub struct PublisherRates {
-    rate: Option<Rate>,
-    /// By present names.
-    buckets: BTreeMap<PublisherName, TokenBucket>,
-    /// Limits entries that are owed because no answer came. The operator cannot change it.
-    owing: Option<TokenBucket>,
-}
-
-impl PublisherRates {
-    pub fn new(rate: Option<Rate>) -> Self {
-        Self { rate, ..Self::default() }
-    }
-
-    /// May one more entry be written down as owed because the peer has not brought it?
-    ///
-    /// # Errors
-    /// How long until one may, in ms.
-    pub fn owe(&mut self, now: Tick) -> Result<(), u64> {
-        let bucket = self.owing.get_or_insert_with(|| TokenBucket::new(OWING_RATE, now));
-        if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
-    }
-
-    /// May one more entry of `publisher` be taken, or asked for, now?
-    ///
-    /// # Errors
-    /// How long until one may, in ms.
-    pub fn take(
-        &mut self,
-        publisher: &PublisherName,
-        peer: &PublisherName,
-        ground: &CoreContext,
-    ) -> Result<(), u64> {
-        let Some(rate) = self.rate else { return Ok(()) };
-        let (name, now) = (ground.trust.present_name(publisher), ground.tick());
-        if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(name) {
-            self.buckets.clear();
-        }
-        let bucket = self.buckets.entry(name.clone()).or_insert_with(|| {
-            let mut bucket = TokenBucket::new(rate, now);
-            // Those that an earlier bucket gave a time.
-            let feed = ground.ledger.feeds.get(peer);
-            let owed = |name| feed.map_or(0, |feed| feed.owed.count(VerdictCode::Rate, name));
-            bucket.spend(ground.trust.names_of(name).map(owed).sum(), now);
-            bucket
-        });
-        if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
-    }
-
-    /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
-    pub fn reserve(&mut self, publisher: &PublisherName, ground: &CoreContext) {
-        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
-            bucket.spend(1, ground.tick());
-        }
-    }
-
-    /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
-    pub fn give_back(&mut self, publisher: &PublisherName, ground: &CoreContext) {
-        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
-            bucket.give_back(ground.tick());
-        }
     }
 }

@@ -5,6 +5,7 @@
 use super::*;
 use crate::identity::EventId;
 use crate::limits::LINEAGE_MAX;
+use crate::protocol::io::{DoorOutput, StoreQuestion};
 
 /// Lineages that are being read.
 #[derive(Debug, Default)]
@@ -30,19 +31,19 @@ impl AncestorFetches {
 impl Node {
     /// The seen set says whether `id` was ever accepted.
     pub(super) fn on_known_recall(&mut self, ticket: Ticket, id: EventId, known: Option<CoreDigest>) {
-        if self.ground.intake.is_being_stored(id.key()) {
+        if self.core.traffic.intake.is_being_stored(id.key()) {
             self.recalls.parked.push((ticket, id));
         } else if self.held(id.key(), known).is_some() {
             self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
         } else {
-            self.ground.emit(Output::Recalled { ticket, lineage: Vec::new() });
+            self.core.traffic.emit(DoorOutput::Recalled { ticket, lineage: Vec::new() });
         }
     }
 
     /// Reads the events that waited for a batch, when it was stored or was not: each is found or not.
     pub(super) fn recall_parked(&mut self) {
         for (ticket, id) in std::mem::take(&mut self.recalls.parked) {
-            if self.ground.intake.is_being_stored(id.key()) {
+            if self.core.traffic.intake.is_being_stored(id.key()) {
                 self.recalls.parked.push((ticket, id));
             } else {
                 self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
@@ -51,14 +52,14 @@ impl Node {
     }
 
     fn read_ancestor(&mut self, lineage: EventLineage, id: EventId) {
-        let ticket = self.ground.ticket();
+        let ticket = self.core.traffic.ticket();
         self.recalls.reading.insert(ticket, lineage);
-        self.ground.emit(Output::Fetch { ticket, id });
+        self.core.traffic.emit(StoreQuestion::Fetch { ticket, id });
     }
 
-    /// Answers a fetch that was made here; anything else is handed back.
-    pub(super) fn on_recalled(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
-        let Some(mut lineage) = self.recalls.reading.remove(&ticket) else { return entry };
+    /// Answers a fetch that was made here.
+    pub(super) fn on_recalled(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) {
+        let Some(mut lineage) = self.recalls.reading.remove(&ticket) else { return };
         let parent = entry.as_ref().and_then(|entry| entry.envelope.core().parent.clone());
         lineage.entries.extend(entry);
         let met = |id: &EventId| lineage.entries.iter().any(|entry| entry.envelope.id() == id);
@@ -67,9 +68,10 @@ impl Node {
                 self.read_ancestor(lineage, parent);
             }
             _ => {
-                self.ground.emit(Output::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
+                self.core
+                    .traffic
+                    .emit(DoorOutput::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
             }
         }
-        None
     }
 }

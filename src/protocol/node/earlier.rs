@@ -6,13 +6,13 @@ use crate::record::{Owed, RejectedPlace, RetryCondition};
 impl Node {
     /// Moves the times of owed entries, and of places to be read again, so that they are due as soon as before.
     pub(super) fn follow_clock_back(&mut self) {
-        let back = self.ground.clock.take_put_back();
+        let back = self.core.context.clock.take_put_back();
         if back == 0 {
             return;
         }
-        let steady = self.ground.steady();
+        let steady = self.core.context.steady();
         let (mut owed, mut places) = (Vec::new(), Vec::new());
-        for (peer, state) in &self.ground.ledger.feeds {
+        for (peer, state) in &self.core.disk.ledger.feeds {
             let entries = state.owed.values().filter(|entry| entry.retry_at > steady);
             let earlier = |entry: &Owed| Owed { retry_at: entry.retry_at.minus_ms(back), ..entry.clone() };
             owed.extend(entries.map(|entry| (peer.clone(), earlier(entry))));
@@ -26,10 +26,10 @@ impl Node {
             }
         }
         for (peer, place) in places {
-            self.ground.note(Note::Rejected { peer, place });
+            self.core.note(Note::Rejected { peer, place });
         }
         for (peer, entry) in owed {
-            self.with_link(&peer, |link, ground| link.owe_again(entry, ground));
+            self.with_link(&peer, |link, core| link.owe_again(entry, core));
         }
     }
 }

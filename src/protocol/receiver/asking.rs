@@ -54,25 +54,25 @@ impl FeedReceiver {
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
-        self.owe_held(peer, rates, ground);
+        self.owe_held(peer, rates, core);
         while !self.is_stuck()
-            && let Some(seq) = self.due.take(ground.tick())
+            && let Some(seq) = self.due.take(core.context.tick())
         {
             // Entries above are named again before the peer may be asked for them (PROTOCOL.md §5.4).
             let is_named = self.look.is_none() || seq <= self.received.seq;
-            if let Some(wanted) = self.wanted(peer, seq, ground).filter(|_| is_named) {
-                self.ask_one(peer, wanted, tally, rates, ground);
+            if let Some(wanted) = self.wanted(peer, seq, &core.disk).filter(|_| is_named) {
+                self.ask_one(peer, wanted, tally, rates, core);
             }
         }
-        self.advance(peer, ground);
+        self.advance(peer, &core.context, &mut core.disk);
     }
 
     /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two
     /// notes, so if a peer answers late or never, it is held to a rate, beyond which the cursor waits.
-    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut CoreContext) {
-        let now = ground.tick();
+    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, core: &mut CoreState) {
+        let now = core.context.tick();
         while let Some((seq, until)) = self.due.first_held(now) {
             let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
                 EntryFate::Offered { digest, publisher, since }
@@ -93,12 +93,12 @@ impl FeedReceiver {
             if let Some(pending) = self.pending.find(seq) {
                 pending.fate = EntryFate::Done;
             }
-            let (reason, retry_at) = (VerdictCode::InFlight, ground.steady());
-            self.owe(peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
+            let (reason, retry_at) = (VerdictCode::InFlight, core.context.steady());
+            self.owe(peer, Owed { seq, key, digest, publisher, reason, retry_at }, core);
         }
     }
 
-    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &CoreContext) -> Option<Wanted> {
+    fn wanted(&mut self, peer: &PublisherName, seq: u64, disk: &CoreDisk) -> Option<Wanted> {
         if let Some(pending) = self.pending.find(seq)
             && let EntryFate::Offered { digest, publisher, .. } = &pending.fate
         {
@@ -106,7 +106,7 @@ impl FeedReceiver {
             let publisher = publisher.clone();
             return Some(Wanted { seq, key, digest, publisher, offered_after, is_paid: false });
         }
-        let owed = ground.ledger.feeds.get(peer)?.owed.get(&seq)?;
+        let owed = disk.ledger.feeds.get(peer)?.owed.get(&seq)?;
         let is_paid = owed.reason == VerdictCode::Rate;
         let (key, digest, publisher) = (owed.key, owed.digest, owed.publisher.clone());
         Some(Wanted { seq, key, digest, publisher, offered_after: None, is_paid })
@@ -123,41 +123,53 @@ impl FeedReceiver {
         wanted: Wanted,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
-        let now = ground.tick();
+        let now = core.context.tick();
         let Wanted { seq, key, digest, publisher, offered_after, is_paid } = wanted;
-        let intake = &ground.intake;
+        let intake = &core.traffic.intake;
         if let Some(free_at) = intake.flights.until(key, now).or_else(|| intake.next_turn(key, peer, now)) {
             // Another peer is bringing it, or is to be asked before this one again: deferred, never refused.
-            return self.due_at(seq, free_at.max(now.plus_ms(1)), ground);
+            return self.due_at(seq, free_at.max(now.plus_ms(1)), &core.context);
         }
         // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
         let is_asked = self.asked.keys.contains_key(&seq);
         if !is_paid
             && !is_asked
-            && ground.on(ProtocolRule::RateAsked)
-            && let Err(wait) = rates.take(&publisher, peer, ground)
+            && let Err(wait) = pay(&publisher, peer, rates, &core.context, &core.disk)
         {
             let Some(before) = offered_after else {
-                return self.due_at(seq, now.plus_ms(wait.max(1)), ground);
+                return self.due_at(seq, now.plus_ms(wait.max(1)), &core.context);
             };
-            let (reason, retry_at) = (VerdictCode::Rate, ground.steady().plus_ms(wait));
+            let (reason, retry_at) = (VerdictCode::Rate, core.context.steady().plus_ms(wait));
             if let Some(pending) = self.pending.find(seq) {
                 pending.fate = EntryFate::Done;
             }
             let owed = Owed { seq, key, digest, publisher, reason, retry_at };
             self.report_verdict(seq, reason);
-            return self.defer(peer, before, owed, tally, rates, ground);
+            return self.defer(peer, before, owed, tally, rates, core);
         }
-        self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), ground);
+        self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), &core.context);
         if self.asked.add(seq, key, now) {
-            ground.intake.flights.asked(key, peer, self.pipe.stream, now);
-            self.pipe.send(WireFrame::Want { seq, key }, ground);
+            core.traffic.intake.flights.asked(key, peer, self.pipe.stream, now);
+            self.pipe.send(WireFrame::Want { seq, key }, &core.context, &mut core.traffic);
         }
     }
 
-    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &CoreContext) {
-        if ground.on(ProtocolRule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
+    pub(super) fn due_at(&mut self, seq: u64, at: Tick, context: &CoreContext) {
+        without!(context, OneDue => return self.due.add(seq, at));
+        self.due.set(seq, at);
     }
+}
+
+/// Takes a place in the rate of `publisher` for a request. `Err` with the wait in ms.
+fn pay(
+    publisher: &PublisherName,
+    peer: &PublisherName,
+    rates: &mut PublisherRates,
+    context: &CoreContext,
+    disk: &CoreDisk,
+) -> Result<(), u64> {
+    without!(context, RateAsked => return Ok(()));
+    rates.take(publisher, peer, context, disk)
 }

@@ -25,6 +25,7 @@ impl DueQueue {
     }
 
     /// One more time for an entry, beside the one that it has (only without rule `OneDue`).
+    #[cfg(feature = "sim")]
     pub fn add(&mut self, seq: u64, at: Tick) {
         self.by_seq.insert(seq, at);
         self.order.insert((at, seq));

@@ -27,7 +27,8 @@ pub(super) struct SecondLook {
 
 impl SecondLook {
     /// Returns the place with the earliest time, if that time has come.
-    pub fn due(state: &FeedState, ground: &CoreContext) -> Option<Self> {
+    pub fn due(state: &FeedState, context: &CoreContext) -> Option<Self> {
+        without!(context, ReadAgain => return None);
         let (at, place) = first_due(state)?;
         let look = Self {
             place: place.clone(),
@@ -38,7 +39,7 @@ impl SecondLook {
             again: false,
             over: false,
         };
-        (at <= ground.steady()).then_some(look)
+        (at <= context.steady()).then_some(look)
     }
 
     /// Is it for entries that were lost here? Then it passes all of them, and counts none.
@@ -66,9 +67,9 @@ impl SecondLook {
     }
 
     /// Ends the look when nothing is left at the sender to look at.
-    pub fn end_for_good(self, peer: &PublisherName, ground: &mut CoreContext) {
+    pub fn end_for_good(self, peer: &PublisherName, context: &CoreContext, disk: &mut CoreDisk) {
         let RejectedPlace { reason, publisher, .. } = self.place;
-        ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
+        disk.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None }, context.tick());
     }
 }
 
@@ -101,32 +102,36 @@ impl FeedReceiver {
     }
 
     /// When the feed is to be read again; `None` if never, or if it is being read again.
-    pub fn next_look(&self, peer: &PublisherName, ground: &CoreContext) -> Option<Tick> {
-        let state = ground.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
-        if !ground.on(ProtocolRule::ReadAgain) {
-            return None;
-        }
+    pub fn next_look(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
+        let state = disk.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
+        without!(context, ReadAgain => return None);
         let (at, _) = first_due(state)?;
-        Some(ground.tick().plus_ms(at.since_ms(ground.steady())))
+        Some(context.tick().plus_ms(at.since_ms(context.steady())))
     }
 
     /// Notes that everything up to `to` has its fate. Writes down where the next look begins when this one is over.
-    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut CoreContext) {
+    pub(super) fn look_passed(
+        &mut self,
+        peer: &PublisherName,
+        to: Option<Mark>,
+        context: &CoreContext,
+        disk: &mut CoreDisk,
+    ) {
         let is_idle = self.pending.is_empty();
         let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
         look.passed = to.unwrap_or(look.passed);
         let full = look.next.is_some_and(|(before, _)| look.passed.seq >= before.seq);
-        let for_nothing = look.is_for_losses() && !ground.ledger.losses.wants_any();
+        let for_nothing = look.is_for_losses() && !disk.ledger.losses.wants_any();
         look.over = full || is_idle && (look.reached_end || for_nothing);
         if !look.over {
             return;
         }
         if look.again && !for_nothing {
-            let again_at = ground.steady().plus_ms(READ_AGAIN_MIN_MS);
+            let again_at = context.steady().plus_ms(READ_AGAIN_MIN_MS);
             look.next = Some((look.place.before, RetryCondition::At(again_at)));
         }
         let RejectedPlace { reason, publisher, .. } = look.place.clone();
-        ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
+        disk.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next }, context.tick());
     }
 
     /// Defers an entry that finds no owed place: the feed is read again later, from `before` at the latest.
@@ -136,12 +141,12 @@ impl FeedReceiver {
         before: Mark,
         owed: Owed,
         tally: &mut ReceivedTally,
-        ground: &mut CoreContext,
+        core: &mut CoreState,
     ) {
-        let steady = ground.steady();
+        let steady = core.context.steady();
         let wait = owed.retry_at.since_ms(steady);
         let cure = match owed.reason {
-            VerdictCode::KeyRevoked => RetryCondition::Trust(ground.trust.digest()),
+            VerdictCode::KeyRevoked => RetryCondition::Trust(core.context.trust.digest()),
             // By then half of what is owed has been taken: reading again finds room before all is idle.
             VerdictCode::Rate => RetryCondition::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
             // On whole minutes: a place is written down anew each time that its time comes sooner.
@@ -151,7 +156,7 @@ impl FeedReceiver {
             }
         };
         let Owed { seq, publisher, reason, .. } = owed;
-        let kept_for = ground.ledger.feeds[peer].rejected.kept_for(reason, &publisher);
+        let kept_for = core.disk.ledger.feeds[peer].rejected.kept_for(reason, &publisher);
         match self
             .look
             .as_mut()
@@ -164,7 +169,7 @@ impl FeedReceiver {
             }
             None => {
                 let place = RejectedPlace { reason, publisher: Some(publisher.clone()), before, cure };
-                self.reject(peer, place, ground);
+                self.reject(peer, place, &core.context, &mut core.disk);
             }
         }
         if self.look.is_none() {
@@ -172,16 +177,24 @@ impl FeedReceiver {
             self.report.rejected += 1;
             self.report_verdict(seq, reason);
             let detail = format!("of {publisher}: too many wait already; it is read again later");
-            ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: reason, detail });
+            core.traffic.tell(Event::NotTaken { peer: peer.clone(), seq, code: reason, detail });
         }
     }
 
     /// Remembers where to read again. Writes nothing if nothing changes, or else a peer could fill the journal by
     /// making us reject.
-    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut CoreContext) {
-        let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
-        if changes || !ground.on(ProtocolRule::NotesOnChange) {
-            ground.note(Note::Rejected { peer: peer.clone(), place });
+    pub(super) fn reject(
+        &mut self,
+        peer: &PublisherName,
+        place: RejectedPlace,
+        context: &CoreContext,
+        disk: &mut CoreDisk,
+    ) {
+        let changes = disk.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
+        let note = Note::Rejected { peer: peer.clone(), place };
+        without!(context, NotesOnChange => return disk.note(note, context.tick()));
+        if changes {
+            disk.note(note, context.tick());
         }
     }
 }

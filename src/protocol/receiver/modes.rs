@@ -11,13 +11,14 @@ impl FeedReceiver {
         publisher: &PublisherName,
         other_eager: bool,
         is_own: bool,
-        ground: &mut CoreContext,
+        context: &CoreContext,
+        traffic: &mut Traffic,
     ) {
         let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
         *count += 1;
         if *count >= LAZY_AFTER_DUPLICATES && other_eager && self.is_eager(publisher, is_own) {
             self.modes.duplicates_in_row.remove(publisher);
-            self.set_mode(publisher, false, ground);
+            self.set_mode(publisher, false, context, traffic);
         }
     }
 
@@ -31,16 +32,23 @@ impl FeedReceiver {
         seq: u64,
         publisher: &PublisherName,
         is_own: bool,
-        ground: &mut CoreContext,
+        context: &CoreContext,
+        traffic: &mut Traffic,
     ) {
         if seq > self.modes.repair_until && !self.is_eager(publisher, is_own) {
-            self.set_mode(publisher, true, ground);
+            self.set_mode(publisher, true, context, traffic);
         }
     }
 
-    pub(super) fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut CoreContext) {
+    pub(super) fn set_mode(
+        &mut self,
+        publisher: &PublisherName,
+        eager: bool,
+        context: &CoreContext,
+        traffic: &mut Traffic,
+    ) {
         self.modes.eager.insert(publisher.clone(), eager);
-        self.pipe.send(WireFrame::Mode { publisher: publisher.clone(), eager }, ground);
+        self.pipe.send(WireFrame::Mode { publisher: publisher.clone(), eager }, context, traffic);
     }
 
     /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.

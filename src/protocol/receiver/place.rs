@@ -35,12 +35,11 @@ pub(super) fn newest_below(state: &FeedState, seq: u64) -> Mark {
 }
 
 /// Returns how much the sender may send beyond the acknowledged place: never more than could be owed.
-pub(super) fn window(state: &FeedState, ground: &CoreContext) -> Window {
-    let bounds = ground.config.bounds;
+pub(super) fn window(state: &FeedState, context: &CoreContext) -> Window {
+    let bounds = context.config.bounds;
+    without!(context, OwedWindow => return Window { envelopes: bounds.window, bytes: WINDOW_BYTES_MAX });
     let free = bounds.owed.saturating_sub(state.owed.len());
-    let envelopes =
-        if ground.on(ProtocolRule::OwedWindow) { bounds.window.min(free as u32) } else { bounds.window };
-    Window { envelopes, bytes: WINDOW_BYTES_MAX }
+    Window { envelopes: bounds.window.min(free as u32), bytes: WINDOW_BYTES_MAX }
 }
 
 #[cfg(test)]

@@ -46,17 +46,23 @@ impl FeedReceiver {
     }
 
     /// Sends ACK if one is due, or if the feed was silent for long (PROTOCOL.md §5).
-    pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
-        let now = ground.tick();
+    pub(super) fn acknowledge(
+        &mut self,
+        peer: &PublisherName,
+        context: &CoreContext,
+        disk: &CoreDisk,
+        traffic: &mut Traffic,
+    ) {
+        let now = context.tick();
         let durable =
-            ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
-        let state = &ground.ledger.feeds[peer];
+            disk.durable.feeds.get(peer).filter(|state| state.log_id == disk.ledger.feeds[peer].log_id);
+        let state = &disk.ledger.feeds[peer];
         let durable = match durable.map_or(0, |state| state.cursor.seq).min(self.received.seq) {
             // The cursor was taken back, and that is not on disk yet: later entries are not stored.
             ahead if ahead > state.cursor.seq => self.report.resumed.min(state.cursor.seq),
             durable => self.look.as_ref().map_or(durable, |look| durable.min(look.passed())),
         };
-        let window = window(state, ground);
+        let window = window(state, context);
         let (said, said_window) = self.report.said;
         if durable != said || (said_window.envelopes == 0 && window.envelopes > 0) {
             self.report_soon(now);
@@ -76,7 +82,7 @@ impl FeedReceiver {
         };
         self.report.said = (durable, window);
         self.report.due = None;
-        self.pipe.send(WireFrame::Ack(Box::new(ack)), ground);
+        self.pipe.send(WireFrame::Ack(Box::new(ack)), context, traffic);
     }
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.

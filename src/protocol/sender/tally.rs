@@ -43,7 +43,7 @@ impl SentTally {
         entry: &Entry,
         reason: WithheldReason,
         peer: &Peer,
-        ground: &CoreContext,
+        context: &CoreContext,
     ) {
         if reason == WithheldReason::Expired {
             self.expired(entry.seq);
@@ -57,7 +57,7 @@ impl SentTally {
             && let Some(failure) =
                 policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
         {
-            self.failing.note(failure, ground.now.wall);
+            self.failing.note(failure, context.now.wall);
         }
     }
 

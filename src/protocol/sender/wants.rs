@@ -64,24 +64,29 @@ impl FeedSender {
     }
 
     /// Handles the read for the front WANT: if the read did not bring the entry, it is gone.
-    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut CoreContext) {
+    pub(super) fn on_wanted_entries(&mut self, read: Read, context: &CoreContext, traffic: &mut Traffic) {
         self.wants.cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
         if let Some((seq, _)) = self.wants.queue.front().copied()
             && !self.wants.cache.contains_key(&seq)
         {
             self.wants.queue.pop_front();
-            self.say_gone(seq, ground);
+            self.say_gone(seq, context, traffic);
         }
     }
 
-    fn say_gone(&mut self, seq: u64, ground: &mut CoreContext) {
-        if ground.on(ProtocolRule::Gone) {
-            self.pipe.send(WireFrame::Gone { seq }, ground);
-        }
+    fn say_gone(&mut self, seq: u64, context: &CoreContext, traffic: &mut Traffic) {
+        without!(context, Gone => return);
+        self.pipe.send(WireFrame::Gone { seq }, context, traffic);
     }
 
-    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut CoreContext) {
-        let now = ground.tick();
+    pub(super) fn answer_wants(
+        &mut self,
+        peer: &Peer,
+        tally: &mut SentTally,
+        context: &CoreContext,
+        traffic: &mut Traffic,
+    ) {
+        let now = context.tick();
         while let Some((seq, key)) = self.wants.queue.front().copied() {
             self.wants.put_off.take_if(|until| *until <= now);
             if !self.pipe.has_room() || self.wants.put_off.is_some() {
@@ -91,22 +96,28 @@ impl FeedSender {
                 Some(entry) => entry.clone(),
                 None if self.reading.is_some() => return,
                 None => {
-                    return self.read(ReadPurpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
+                    return self.read(ReadPurpose::Want, seq - 1, self.wants.bytes_for_first(seq), traffic);
                 }
             };
             self.wants.queue.pop_front();
             let same = entry.envelope.key() == key;
-            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(ProtocolRule::WantKey) {
+            if is_allowed(&entry, key, peer, context) {
                 tally.answered(seq);
-                self.pipe.send(WireFrame::Answer(carrier(&entry, ground.own_name())), ground);
+                self.pipe.send(WireFrame::Answer(carrier(&entry, context.own_name())), context, traffic);
                 continue;
             }
             if !same {
                 self.wants.mistakes.spend(1, now);
                 self.wants.put_off = Some(now.plus_ms(self.wants.mistakes.wait_ms(now)));
             }
-            self.say_gone(seq, ground);
+            self.say_gone(seq, context, traffic);
         }
         self.wants.cache.clear();
     }
+}
+
+/// May the peer get `entry`, for which it named `key`? The share policy may have changed since it was offered.
+fn is_allowed(entry: &Entry, key: EventKey, peer: &Peer, context: &CoreContext) -> bool {
+    without!(context, WantKey => return true);
+    entry.envelope.key() == key && shared(entry, peer, context).is_ok()
 }

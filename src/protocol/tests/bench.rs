@@ -1,23 +1,27 @@
 //! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`. The tests hold the keys of both.
 
+mod frames;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::EventFormat;
-use crate::identity::{
-    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
+use crate::envelope::{Body, Core, Signer};
+use crate::identity::{Check, CheckSecret, CoreDigest, EventId, EventKey, LogId, ProjectName, PublisherName};
+use crate::policy::{Peer, TrustList};
+use crate::protocol::io::{
+    CommandRefused, ConsumerClosed, ConsumerId, DoorInput, DoorOutput, Event, OperatorInput, Read, Role,
+    StoreInput, StoreOutput, StoreQuestion, StreamId, Submitted, Ticket, TransportInput, TransportOutput,
 };
-use crate::policy::{Peer, Tlp, TrustList};
-use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
-use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
+use crate::status::PeerFaultKind;
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
+use crate::wire::{FaultCode, Mark, Skip, VerdictCode, WireFrame};
+
+pub use frames::*;
 
 pub const WALL: u64 = 1_800_000_000_000;
 const LOG: LogId = LogId([7; 16]);
@@ -42,25 +46,14 @@ pub fn peer(of: &str) -> Peer {
 
 pub fn core(publisher: &str, nth: u8) -> Core {
     Core {
-        version: ENVELOPE_VERSION,
         id: EventId {
             publisher: name(publisher),
             project: ProjectName::parse("intelmq").unwrap(),
             uuid: uuid::Builder::from_random_bytes([nth; 16]).into_uuid(),
         },
-        ids: IdScheme::Random,
         created: Timestamp(WALL),
-        expires: None,
-        event_type: EventType::Event,
-        format: EventFormat::intelmq(),
-        tlp: Tlp::Green,
-        to: Vec::new(),
-        max_hops: 16,
-        parent: None,
-        links: Vec::new(),
-        ext: None,
-        extensions: Default::default(),
         body: Body::Plain(Bytes::from(format!("{{\"extra.nth\":{nth}}}"))),
+        ..crate::fixture::core()
     }
 }
 
@@ -75,7 +68,7 @@ pub struct Told {
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
     /// The answers that the operator got.
-    pub done: Vec<(Ticket, Result<(), String>)>,
+    pub done: Vec<(Ticket, Result<(), CommandRefused>)>,
     /// The generation under which each connection began.
     pub began: Vec<u64>,
     pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
@@ -86,6 +79,8 @@ pub struct Told {
 pub struct Counts {
     /// How many notes were written.
     pub noted: usize,
+    /// How many failures of the store were heard of.
+    pub heard: usize,
     /// How many bytes each read of the journal was to bring.
     pub reads: Vec<usize>,
     /// When it wanted to read the feed of a peer.
@@ -180,57 +175,51 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             let answer = match output {
-                Output::Send { stream, frame } => {
-                    let bytes = crate::wire::frame::encoded_len(&frame);
+                Output::Transport(TransportOutput::Send { stream, frame, bytes }) => {
                     self.sent.push((stream, frame));
-                    Some(Input::Sent { stream, bytes })
+                    Some(Input::Transport(TransportInput::Sent { stream, bytes }))
                 }
-                Output::LookUp { ticket, keys } => {
+                Output::Ask(StoreQuestion::LookUp { ticket, keys }) => {
                     let digests = keys.iter().map(|key| self.seen.get(key).copied()).collect();
                     let floor = self.ledger.floor.unwrap_or_default();
-                    Some(Input::Known { ticket, digests, floor })
+                    Some(Input::Store(StoreInput::Known { ticket, digests, floor }))
                 }
                 Output::Verify { ticket, envelopes } => {
-                    let results =
-                        envelopes.into_iter().map(|(envelope, keys)| intake::inspect(envelope, &keys));
+                    let results = envelopes.into_iter().map(|(it, keys)| intake::inspect(it, &keys));
                     Some(Input::Verified { ticket, results: results.collect() })
                 }
-                Output::Append { ticket, records } => match &mut self.held {
+                Output::Store(StoreOutput::Append { ticket, records }) => match &mut self.held {
                     Some(held) => {
                         held.push((ticket, records));
                         None
                     }
                     None => Some(self.store(ticket, records)),
                 },
-                Output::Fetch { ticket, id } => {
-                    let entry = self.journal.iter().find(|entry| *entry.envelope.id() == id).cloned();
-                    Some(Input::Fetched { ticket, entry })
+                Output::Store(StoreOutput::GoOn) => {
+                    self.counts.heard += 1;
+                    None
                 }
-                Output::CheckMarks { ticket, marks } => {
+                Output::Ask(StoreQuestion::Fetch { ticket, id }) => {
+                    let entry = self.journal.iter().find(|entry| *entry.envelope.id() == id).cloned();
+                    Some(Input::Store(StoreInput::Fetched { ticket, entry }))
+                }
+                Output::Ask(StoreQuestion::CheckMarks { ticket, marks }) => {
                     let agrees = marks.into_iter().find(|mark| {
                         *mark == Mark::START || self.journal.iter().any(|entry| entry.mark() == *mark)
                     });
-                    Some(Input::MarksChecked { ticket, agrees })
+                    Some(Input::Store(StoreInput::MarksChecked { ticket, agrees }))
                 }
-                Output::Read { reader, after_seq, bytes_max } => {
-                    Some(Input::Entries { reader, read: self.read(after_seq, bytes_max) })
+                Output::Ask(StoreQuestion::Read { reader, after_seq, bytes_max }) => {
+                    Some(Input::Store(StoreInput::Entries { reader, read: self.read(after_seq, bytes_max) }))
                 }
-                Output::Submitted { ticket, outcome } => {
-                    self.told.submitted.push((ticket, outcome));
-                    None
-                }
-                Output::Recalled { ticket, lineage } => {
+                Output::Door(DoorOutput::Recalled { ticket, lineage }) => {
                     let last = |entry: &Arc<Entry>| entry.envelope.id().uuid.as_bytes()[15];
                     self.told.recalled.push((ticket, lineage.iter().map(last).collect()));
                     None
                 }
-                Output::CommandDone { ticket, result } => {
-                    self.told.done.push((ticket, result));
-                    None
-                }
-                Output::HandOff { consumer, entries } => {
+                Output::Door(DoorOutput::HandOff { consumer, entries }) => {
                     self.handed.extend(entries.iter().map(|entry| entry.envelope.key()));
-                    Some(Input::ConsumerReady { consumer })
+                    Some(Input::Door(DoorInput::ConsumerReady { consumer }))
                 }
                 other => {
                     self.remember(other);
@@ -246,11 +235,19 @@ impl Bench {
     /// Outputs that need no answer.
     fn remember(&mut self, output: Output) {
         match output {
-            Output::OpenFeed { .. } => self.counts.feeds_wanted.push(self.now.tick),
-            Output::CloseFeed { stream } => self.closed.push(stream),
+            Output::Transport(TransportOutput::OpenFeed { .. }) => {
+                self.counts.feeds_wanted.push(self.now.tick)
+            }
+            Output::Transport(TransportOutput::CloseFeed { stream }) => self.closed.push(stream),
             Output::Event(event) => self.events.push(event),
-            Output::ConsumerBegan { generation, .. } => self.told.began.push(generation),
-            Output::ConsumerClosed { consumer, why } => self.told.consumers_closed.push((consumer, why)),
+            Output::CommandDone { ticket, result } => self.told.done.push((ticket, result)),
+            Output::Door(DoorOutput::Submitted { ticket, outcome }) => {
+                self.told.submitted.push((ticket, outcome));
+            }
+            Output::Door(DoorOutput::ConsumerBegan { generation, .. }) => self.told.began.push(generation),
+            Output::Door(DoorOutput::ConsumerClosed { consumer, why }) => {
+                self.told.consumers_closed.push((consumer, why))
+            }
             _ => {}
         }
     }
@@ -306,7 +303,7 @@ impl Bench {
                 }
             }
         }
-        Input::Stored { ticket, first_seq, ends: ends(&self.journal) }
+        Input::Store(StoreInput::Stored { ticket, first_seq, ends: ends(&self.journal) })
     }
 
     fn next_seq(&self) -> u64 {
@@ -327,7 +324,7 @@ impl Bench {
     // --- the peer ---
 
     pub fn connect(&mut self, of: &str) {
-        self.input(Input::Connected { peer: name(of), address: "bench".into() });
+        self.input(Input::Transport(TransportInput::Connected { peer: name(of), address: "bench".into() }));
     }
 
     /// A stream in `role`, with the HELLO of process `instance`; not yet subscribed.
@@ -340,7 +337,7 @@ impl Bench {
     pub fn opened(&mut self, of: &str, role: Role) -> StreamId {
         self.counts.streams += 1;
         let stream = StreamId(self.counts.streams);
-        self.input(Input::FeedOpened { peer: name(of), stream, role });
+        self.input(Input::Transport(TransportInput::FeedOpened { peer: name(of), stream, role }));
         stream
     }
 
@@ -370,12 +367,12 @@ impl Bench {
     }
 
     pub fn frames(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
-        self.input(Input::Frames { stream, frames });
+        self.input(Input::Transport(TransportInput::Frames { stream, frames }));
     }
 
     pub fn submit(&mut self, ticket: u64, core: Core) {
         let envelope = signer("cert-at").sign(core).unwrap();
-        self.input(Input::Submit { ticket: Ticket(ticket), envelope });
+        self.input(Input::Door(DoorInput::Submit { ticket: Ticket(ticket), envelope }));
     }
 
     // --- what came of it ---
@@ -394,25 +391,21 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let cloned =
-            |reason: &ObstacleReason| matches!(reason, ObstacleReason::Fault { code: FaultCode::Cloned, .. });
-        self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
+        let view = self.node.view();
+        view.peers[0].status.fault.as_ref().is_some_and(|fault| fault.kind == PeerFaultKind::Cloned)
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {
-        let codes = self.sent.iter().filter_map(|(_, frame)| match frame {
+        let code = |(_, frame): &_| match frame {
             WireFrame::Fault { code, .. } => Some(code.handled_as()),
             _ => None,
-        });
-        codes.collect()
+        };
+        self.sent.iter().filter_map(code).collect()
     }
 
     pub fn wants(&self) -> Vec<u64> {
-        let seqs = self.sent.iter().filter_map(|(_, frame)| match frame {
-            WireFrame::Want { seq, .. } => Some(*seq),
-            _ => None,
-        });
-        seqs.collect()
+        let seq = |(_, frame): &_| if let WireFrame::Want { seq, .. } = frame { Some(*seq) } else { None };
+        self.sent.iter().filter_map(seq).collect()
     }
 
     /// Seqs that were sent to the peer: pushed or answered, offered.
@@ -441,59 +434,11 @@ impl Bench {
     pub fn trust(&mut self, peers: impl IntoIterator<Item = Peer>) {
         let own = signer("cert-at").verifying_key();
         let list = TrustList::new(name("cert-at"), own, peers);
-        self.input(Input::Trust(Arc::new(list)));
+        self.input(Input::Operator(OperatorInput::Trust(Arc::new(list))));
     }
 }
 
 pub fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
     let last = journal.last().map_or(Mark::START, |entry| entry.mark());
     JournalEnds { log_id: LOG, floor: Mark::START, last, newest: Timestamp(WALL), oldest: Timestamp(WALL) }
-}
-
-pub fn hello(of: &str, instance: u64) -> WireFrame {
-    WireFrame::Hello(Box::new(crate::wire::Hello {
-        name: name(of),
-        federation: "test".into(),
-        version_min: 1,
-        version_max: 1,
-        software: "peer".into(),
-        instance,
-        log_id: LogId([of.len() as u8 + of.as_bytes()[5]; 16]),
-        first_seq: 1,
-        last_seq: 0,
-        now: Timestamp(WALL),
-        capabilities: Vec::new(),
-        key_statements: Vec::new(),
-    }))
-}
-
-/// SUBSCRIBE of a peer that has nothing yet.
-pub fn subscribe() -> WireFrame {
-    let window = Window { envelopes: 100, bytes: 1 << 20 };
-    let (log_id, marks) = (None, vec![Mark::START]);
-    WireFrame::Subscribe(Subscribe { log_id, marks, have_only: false, window, options: BTreeMap::new() })
-}
-
-pub fn check(seq: u64) -> Check {
-    Check(u128::from(seq).to_be_bytes())
-}
-
-pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
-    WireFrame::Carrier(carried(seq, path, envelope))
-}
-
-pub fn answer(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
-    WireFrame::Answer(carried(seq, path, envelope))
-}
-
-fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
-    let path = HopPath::new(path.iter().map(|hop| name(hop)).collect()).unwrap();
-    CarrierFrame { seq, check: check(seq), path, envelope }
-}
-
-pub fn have(seq: u64, of: &Core) -> WireFrame {
-    let envelope = signer(of.id.publisher.as_str()).sign(of.clone()).unwrap();
-    let digest = envelope.envelope().digest();
-    let (created, publisher, key) = (of.created, of.id.publisher.clone(), of.id.key());
-    WireFrame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
 }

@@ -6,7 +6,7 @@ use crate::envelope::Core;
 use crate::identity::{CoreDigest, EventKey};
 use crate::policy::{Peer, Rate};
 use crate::protocol::Input;
-use crate::protocol::io::{CoreCommand, Role, Ticket};
+use crate::protocol::io::{CoreCommand, OperatorInput, Role, Ticket, TransportInput};
 use crate::record::Ledger;
 use crate::time::Timestamp;
 use crate::wire::{Have, Mark, Skip, VerdictCode, WireFrame};
@@ -249,7 +249,7 @@ fn what_found_no_owed_place_is_read_again_after_a_start() {
     // Its first stream breaks off at once; the relay opens the next.
     relay.stream = again.opened("cert-ee", Role::Receiver);
     again.closed.push(relay.stream);
-    again.input(Input::FeedClosed { stream: relay.stream, cause: "test".into() });
+    again.input(Input::Transport(TransportInput::FeedClosed { stream: relay.stream, cause: "test".into() }));
     relay.run(&mut again, 40_000);
     assert_eq!((held(&again, "cert-pl"), again.owed("cert-ee").len()), (6_000, 0));
     assert_eq!(again.cursor("cert-ee"), 6_000);
@@ -277,7 +277,7 @@ fn what_is_owed_is_due_although_time_goes_back() {
     relay.offered_until = 500;
     relay.run(&mut bench, 5_000);
     bench.now.wall = Timestamp(bench.now.wall.0 - 6 * HOUR_MS);
-    bench.input(Input::Command(CoreCommand::AcceptClock { ticket: Ticket(1) }));
+    bench.input(Input::Operator(OperatorInput::Command(CoreCommand::AcceptClock { ticket: Ticket(1) })));
     relay.run(&mut bench, 46_000);
     assert_eq!((held(&bench, "cert-pl"), bench.owed("cert-ee").len()), (500, 0));
 }
@@ -389,12 +389,12 @@ fn what_a_revoked_key_signed_and_found_no_place_is_read_again_after_a_decision()
     );
     let command =
         CoreCommand::Decide { ticket: Ticket(1), publisher: name("cert-pl"), key: None, release: true };
-    bench.input(Input::Command(command));
+    bench.input(Input::Operator(OperatorInput::Command(command)));
     relay.run(&mut bench, 30_000);
     assert_eq!((held(&bench, "cert-pl"), waiting(&bench)), (1_536, 464));
     let command =
         CoreCommand::Decide { ticket: Ticket(2), publisher: name("cert-pl"), key: None, release: true };
-    bench.input(Input::Command(command));
+    bench.input(Input::Operator(OperatorInput::Command(command)));
     relay.run(&mut bench, 10_000);
     assert_eq!((held(&bench, "cert-pl"), waiting(&bench)), (2_000, 0));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::bench::{Bench, answer, carrier, core, have, name, signed, signer};
 use crate::envelope::{Body, Core};
 use crate::protocol::Input;
-use crate::protocol::io::{Event, Submitted, Ticket};
+use crate::protocol::io::{DoorInput, Event, Submitted, Ticket};
 use crate::record::Note;
 use crate::wire::VerdictCode;
 
@@ -98,7 +98,7 @@ fn submitted_twin_with_equal_digest_prefix_is_conflict() {
     for (ticket, core) in [(1, one), (2, two)] {
         // Only a key that counts for its publisher is taken from a door.
         let envelope = signer("cert-ee").sign(core).unwrap();
-        bench.input(Input::Submit { ticket: Ticket(ticket), envelope });
+        bench.input(Input::Door(DoorInput::Submit { ticket: Ticket(ticket), envelope }));
     }
     assert_eq!(bench.told.submitted, [(Ticket(1), Submitted::Accepted), (Ticket(2), Submitted::Conflict)]);
 }

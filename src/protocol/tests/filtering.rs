@@ -7,9 +7,9 @@ use crate::envelope::{Core, IdScheme};
 use crate::filter::{Filter, NoLists};
 use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
-use crate::policy::{Peer, Tlp, WithheldReason};
+use crate::policy::{Peer, Tlp};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, DoorInput, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};
 use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
 
@@ -38,8 +38,8 @@ fn handed_for(bench: &mut Bench, source: Option<&str>) -> Vec<EventKey> {
     let filter = source.and_then(filter);
     let request =
         ConsumerRequest { name: None, from: Some(StartPosition::Earliest), own: true, acks: false, filter };
-    bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
-    bench.input(Input::ConsumerGone { consumer: ConsumerId(9) });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(9), request }));
+    bench.input(Input::Door(DoorInput::ConsumerGone { consumer: ConsumerId(9) }));
     bench.handed.clone()
 }
 
@@ -53,13 +53,12 @@ fn what_share_does_not_admit_is_withheld_with_its_reason_and_never_offered() {
     bench.submit(4, Core { body: crate::envelope::Body::Plain("{}".into()), ..core("cert-at", 4) });
     assert_eq!(bench.shown(), (vec![2, 3], vec![]));
     let view = bench.node.view();
-    let withheld = &view.peers[0].sent.withheld;
-    assert_eq!((withheld[&WithheldReason::Filter], withheld[&WithheldReason::FilterFailed]), (1, 1));
-    let failing = &view.peers[0].sent.failing;
-    assert_eq!(failing.last.as_ref().unwrap().1.to_string(), "no key \"extra.nth\"");
+    let sent = &view.peers[0].status.sent;
+    assert_eq!((sent.withheld_why["filter"], sent.withheld_why["filter_failed"]), (1, 1));
+    assert_eq!(sent.filter_failing.as_ref().unwrap().what, "no key \"extra.nth\"");
 
     bench.trust([sharing("true")]);
-    assert_eq!(bench.node.view().peers[0].sent.failing.count, 0, "another filter, another count");
+    assert_eq!(bench.node.view().peers[0].status.sent.filter_failing, None, "another filter, another count");
 }
 
 #[test]

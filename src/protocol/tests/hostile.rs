@@ -404,7 +404,7 @@ fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
         bench.frames(stream, vec![WireFrame::Want { seq: 0, key: EventKey::default() }]);
     }
     assert_eq!(bench.faults(), [FaultCode::Protocol; 3], "there is no entry 0");
-    assert!(bench.node.view().peers.iter().any(|peer| peer.sent.offered >= u64::MAX >> 8));
+    assert!(bench.node.view().peers.iter().any(|peer| peer.status.sent.offered >= u64::MAX >> 8));
 }
 
 /// A peer can say nothing of entries that were never named to it, or else it could fill the status page with them.
@@ -422,7 +422,7 @@ fn verdicts_of_entries_never_named_are_out_of_turn() {
         bench.frames(stream, vec![WireFrame::Ack(Box::new(ack))]);
         let expected = if fault { vec![FaultCode::Protocol] } else { Vec::new() };
         let view = bench.node.view();
-        let sent = &view.peers.iter().find(|peer| peer.name == name("cert-pl")).unwrap().sent;
+        let sent = &view.peers.iter().find(|peer| peer.status.name == name("cert-pl")).unwrap().status.sent;
         assert_eq!((bench.faults(), sent.rejected), (expected, u64::from(!fault)), "seq {seq}");
     }
 }

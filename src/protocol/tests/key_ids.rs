@@ -7,6 +7,7 @@ use crate::envelope::Core;
 use crate::identity::KeyId;
 use crate::identity::colliding::WeakIds;
 use crate::policy::Standing;
+use crate::protocol::io::{StoreInput, StoreQuestion, TransportInput};
 use crate::protocol::{Input, Output, intake};
 use crate::record::Ledger;
 use crate::time::Timestamp;
@@ -116,13 +117,15 @@ fn key_that_comes_during_the_check_is_tried_too() {
     let next = twin("cert-lv");
     let mut bench = Bench::with(vec![peer("cert-ee"), peer("cert-lv"), peer("cert-pl")], Ledger::default());
     let stream = bench.receiving("cert-pl");
-    bench.node.handle_input(Input::Frames { stream, frames: vec![relayed(1, &next)] }, bench.now);
+    bench.node.handle_input(TransportInput::Frames { stream, frames: vec![relayed(1, &next)] }, bench.now);
     let mut verified = None;
     while let Some(output) = bench.node.poll_output() {
         match output {
-            Output::LookUp { ticket, keys } => {
+            Output::Ask(StoreQuestion::LookUp { ticket, keys }) => {
                 let digests = vec![None; keys.len()];
-                bench.node.handle_input(Input::Known { ticket, digests, floor: Timestamp(0) }, bench.now);
+                bench
+                    .node
+                    .handle_input(StoreInput::Known { ticket, digests, floor: Timestamp(0) }, bench.now);
             }
             Output::Verify { ticket, envelopes } => {
                 let results = envelopes.into_iter().map(|(it, keys)| intake::inspect(it, &keys)).collect();

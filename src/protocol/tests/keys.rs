@@ -8,7 +8,10 @@ use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, StatedKey, Stateme
 use crate::identity::KeyId;
 use crate::policy::{Peer, TrustList};
 use crate::protocol::intake;
-use crate::protocol::io::{CoreCommand, Event, StoreFailure, StreamId, Ticket};
+use crate::protocol::io::{
+    CommandRefused, CoreCommand, Event, OperatorInput, StoreFailure, StoreInput, StoreQuestion, StreamId,
+    Ticket, TransportInput,
+};
 use crate::protocol::{Input, Output};
 use crate::record::Ledger;
 use crate::time::Timestamp;
@@ -147,7 +150,7 @@ fn release(bench: &mut Bench, stream: StreamId, entry: &WireFrame) {
     let command =
         CoreCommand::Decide { ticket: Ticket(1 << 63), publisher: name("cert-ee"), key: None, release: true };
     bench.sent.clear();
-    bench.input(Input::Command(command));
+    bench.input(Input::Operator(OperatorInput::Command(command)));
     bench.pass(200);
     assert_eq!(bench.wants(), [1]);
     let WireFrame::Carrier(carried) = entry.clone() else { unreachable!("bug: it is a carrier") };
@@ -195,12 +198,12 @@ fn what_was_released_is_taken_after_a_crash() {
     bench.frames(stream, vec![shown(&revoked("cert-ee", "cert-ee")), relayed(1, "cert-ee")]);
     assert_eq!(bench.verdicts(), [(1, VerdictCode::KeyRevoked)]);
     let decide = |ticket, release| {
-        Input::Command(CoreCommand::Decide {
+        Input::Operator(OperatorInput::Command(CoreCommand::Decide {
             ticket: Ticket(ticket),
             publisher: name("cert-ee"),
             key: None,
             release,
-        })
+        }))
     };
     bench.held = Some(Vec::new());
     bench.input(decide(1, true));
@@ -232,11 +235,11 @@ fn what_was_released_is_taken_after_a_crash() {
 fn clock_is_accepted_on_disk_before_the_answer() {
     let mut bench = Bench::new();
     bench.held = Some(Vec::new());
-    bench.input(Input::Command(CoreCommand::AcceptClock { ticket: Ticket(1) }));
+    bench.input(Input::Operator(OperatorInput::Command(CoreCommand::AcceptClock { ticket: Ticket(1) })));
     assert_eq!(bench.told.done, []);
     let (ticket, _) = bench.held.as_mut().unwrap().remove(0);
-    bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
-    assert_eq!(bench.told.done, [(Ticket(1), Err("nothing was changed: the disk is full".into()))]);
+    bench.input(Input::Store(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull }));
+    assert_eq!(bench.told.done, [(Ticket(1), Err(CommandRefused::NotStored(StoreFailure::DiskFull)))]);
 }
 
 /// An update of a publisher must not raise an alarm at its peers.
@@ -297,13 +300,17 @@ fn what_is_at_the_workers_when_its_key_is_revoked_is_not_stored() {
     for at_once in [false, true] {
         let mut bench = Bench::new();
         let stream = bench.receiving("cert-pl");
-        bench.node.handle_input(Input::Frames { stream, frames: vec![relayed(1, "cert-ee")] }, bench.now);
+        bench
+            .node
+            .handle_input(TransportInput::Frames { stream, frames: vec![relayed(1, "cert-ee")] }, bench.now);
         let mut verified = None;
         while let Some(output) = bench.node.poll_output() {
             match output {
-                Output::LookUp { ticket, keys } => {
+                Output::Ask(StoreQuestion::LookUp { ticket, keys }) => {
                     let digests = vec![None; keys.len()];
-                    bench.node.handle_input(Input::Known { ticket, digests, floor: Timestamp(0) }, bench.now);
+                    bench
+                        .node
+                        .handle_input(StoreInput::Known { ticket, digests, floor: Timestamp(0) }, bench.now);
                 }
                 Output::Verify { ticket, envelopes } => {
                     let results =
@@ -313,7 +320,10 @@ fn what_is_at_the_workers_when_its_key_is_revoked_is_not_stored() {
                 _ => {}
             }
         }
-        let heard = Input::Frames { stream, frames: vec![shown(&revoked("cert-ee", "cert-ee"))] };
+        let heard = Input::Transport(TransportInput::Frames {
+            stream,
+            frames: vec![shown(&revoked("cert-ee", "cert-ee"))],
+        });
         let verified = verified.expect("it went to the workers");
         if at_once {
             bench.node.handle_inputs([heard, verified], bench.now);

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
-use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::sent::SentException;
+use crate::status::PeerFaultKind;
 use crate::wire::{
     AckFrame, FaultCode, FaultNumber, Subscribe, VerdictCode, VerdictNumber, Window, WireFrame,
 };
@@ -32,9 +32,10 @@ fn verdicts_without_a_name_here_are_counted_and_shown() {
     bench.frames(stream, vec![WireFrame::Ack(Box::new(ack))]);
     assert!(bench.faults().is_empty(), "the feed stands");
 
-    let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
-    assert_eq!((view.sent.rejected, view.sent.deferred, view.sent.last_rejection), (2, 1, Some(said(200))));
-    let of = |seq| view.sent.exceptions.of(seq);
+    let view = bench.node.view().peers.into_iter().find(|peer| peer.status.name == name("cert-ee")).unwrap();
+    let sent = &view.status.sent;
+    assert_eq!((sent.rejected, sent.deferred, sent.rejected_why.as_deref()), (2, 1, Some("verdict_200")));
+    let of = |seq| view.exceptions.of(seq);
     assert_eq!(of(1), Some(SentException::Deferred(said(15))));
     assert_eq!(of(2), Some(SentException::Rejected(said(31))));
     assert_eq!(of(3), Some(SentException::Rejected(said(200))));
@@ -46,10 +47,10 @@ fn a_fault_without_a_name_here_is_shown_with_its_number() {
     let stream = bench.sending("cert-ee");
     let (code, detail) = (FaultNumber::new(99).unwrap(), "a later reason".to_owned());
     bench.frames(stream, vec![WireFrame::Fault { code, detail }]);
-    let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
-    let reason = ObstacleReason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
-    assert_eq!(view.facts.obstacles[0].reason, reason);
-    assert_eq!(view.facts.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
+    let view = bench.node.view().peers.into_iter().find(|peer| peer.status.name == name("cert-ee")).unwrap();
+    let fault = view.status.fault.unwrap();
+    assert_eq!((fault.kind, &*fault.what), (PeerFaultKind::FeedClosed, "protocol a later reason"));
+    assert_eq!(view.status.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use super::bench::*;
 use crate::envelope::Core;
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role, StoreFailure, StreamId};
+use crate::protocol::io::{
+    ConsumerId, ConsumerRequest, DoorInput, Event, LossCause, Role, StoreFailure, StoreInput, StreamId,
+};
 use crate::record::{ConsumerName, JournalEnds, Note};
 use crate::wire::{Mark, Skip, WireFrame};
 
@@ -25,26 +27,26 @@ fn with_a_hole() -> Bench {
 
 fn opened(bench: &mut Bench, consumer: ConsumerId) {
     let request = ConsumerRequest { name: Some(soc()), from: None, own: true, acks: true, filter: None };
-    bench.input(Input::ConsumerOpened { consumer, request });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer, request }));
 }
 
 /// Position and missing as the node shows them, and as they are on disk.
 fn position(bench: &mut Bench) -> [(u64, u64); 2] {
     bench.pass(2_000);
-    let shown = &bench.node.view().consumers[0].position;
+    let shown = bench.node.view().consumers[0].status.clone();
     let written = &bench.ledger.consumers[&soc()];
-    [(shown.seq, shown.missing), (written.seq, written.missing)]
+    [(shown.position, shown.missing), (written.seq, written.missing)]
 }
 
 #[test]
 fn what_cannot_be_read_is_missing_once_passed() {
     let mut bench = with_a_hole();
     assert_eq!(position(&mut bench), [(0, 0); 2], "it is still to be acknowledged what lies before");
-    bench.input(Input::ConsumerGone { consumer: SOC });
+    bench.input(Input::Door(DoorInput::ConsumerGone { consumer: SOC }));
     opened(&mut bench, ConsumerId(2));
-    bench.input(Input::ConsumerAcked { consumer: ConsumerId(2), seq: 1 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: ConsumerId(2), seq: 1 }));
     assert_eq!(position(&mut bench), [(1, 0); 2]);
-    bench.input(Input::ConsumerAcked { consumer: ConsumerId(2), seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: ConsumerId(2), seq: 3 }));
     assert_eq!(position(&mut bench), [(3, 1); 2], "met by both connections, counted once");
     let told =
         |event: &Event| matches!(event, Event::ConsumerMissing { count: 1, cause: LossCause::Damage, .. });
@@ -57,8 +59,8 @@ fn what_retention_took_is_not_counted_again() {
     let mut bench = with_a_hole();
     let ends = JournalEnds { floor: bench.journal[1].mark(), ..ends(&bench.journal) };
     bench.ledger.apply(&Note::Missing { consumer: soc(), to: 3, count: 3 });
-    bench.input(Input::Retired { ends, missing: vec![(soc(), 3)] });
-    bench.input(Input::ConsumerAcked { consumer: SOC, seq: 3 });
+    bench.input(Input::Store(StoreInput::Retired { ends, missing: vec![(soc(), 3)] }));
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: SOC, seq: 3 }));
     assert_eq!(position(&mut bench), [(3, 3); 2]);
 }
 
@@ -67,12 +69,12 @@ fn what_retention_took_is_not_counted_again() {
 fn what_is_shown_is_what_a_restart_finds() {
     let mut bench = with_a_hole();
     bench.held = Some(Vec::new());
-    bench.input(Input::ConsumerAcked { consumer: SOC, seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: SOC, seq: 3 }));
     bench.pass(2_000);
     let before = bench.journal[0].mark();
     let ends = JournalEnds { floor: Mark { seq: 2, ..before }, ..ends(&bench.journal) };
     bench.ledger.apply(&Note::Missing { consumer: soc(), to: 2, count: 2 });
-    bench.input(Input::Retired { ends, missing: vec![(soc(), 2)] });
+    bench.input(Input::Store(StoreInput::Retired { ends, missing: vec![(soc(), 2)] }));
     bench.release();
     assert_eq!(position(&mut bench), [(3, 2); 2]);
 }
@@ -80,7 +82,7 @@ fn what_is_shown_is_what_a_restart_finds() {
 fn consumer(bench: &mut Bench, id: u64, name: &str) {
     let name = Some(ConsumerName::parse(name).unwrap());
     let request = ConsumerRequest { name, from: None, own: true, acks: true, filter: None };
-    bench.input(Input::ConsumerOpened { consumer: ConsumerId(id), request });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(id), request }));
 }
 
 /// cert-ee holds what this node got from it: three entries.
@@ -116,12 +118,12 @@ fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
     let (mut bench, stream, entries) = with_three_received();
     let lost = entries[1].id.key();
     consumer(&mut bench, 1, "soc");
-    bench.input(Input::ConsumerAcked { consumer: ConsumerId(1), seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: ConsumerId(1), seq: 3 }));
     bench.pass(200);
     bench.damage(2);
     bench.handed.clear();
     consumer(&mut bench, 2, "siem");
-    bench.input(Input::ConsumerAcked { consumer: ConsumerId(2), seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: ConsumerId(2), seq: 3 }));
     assert_eq!(bench.handed, [entries[0].id.key(), entries[2].id.key()]);
     let again = the_second_comes_again(&mut bench, stream, &entries);
     assert_eq!(bench.handed, [lost], "to the one that missed it, and not again to the other");
@@ -149,7 +151,7 @@ fn a_copy_is_not_for_connections_that_had_the_entry() {
     consumer(&mut bench, 2, "siem");
     the_second_comes_again(&mut bench, stream, &entries);
     assert_eq!(bench.handed, [entries[1].id.key()], "to the other alone");
-    bench.input(Input::ConsumerAcked { consumer: ConsumerId(1), seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer: ConsumerId(1), seq: 3 }));
     bench.pass(2_000);
     assert_eq!(bench.ledger.consumers[&soc()].missing, 0);
 }
@@ -163,8 +165,9 @@ fn a_loss_that_was_not_stored_is_noted_again() {
     consumer(&mut bench, 1, "soc");
     bench.pass(200);
     let (ticket, _) = bench.held.take().unwrap().remove(0);
-    bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+    bench.input(Input::Store(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull }));
     assert!(!bench.ledger.losses.wants(entries[1].id.key()));
+    assert_eq!(bench.counts.heard, 1, "before the next append");
     bench.pass(10_000);
     assert!(bench.ledger.losses.wants(entries[1].id.key()));
 }

@@ -3,7 +3,7 @@
 use super::bench::*;
 use crate::envelope::{Core, KeyUse, SignedStatement, StatedKey, Statement};
 use crate::protocol::Input;
-use crate::protocol::io::{Submitted, Ticket};
+use crate::protocol::io::{DoorInput, OperatorInput, Submitted, Ticket};
 use crate::time::{Now, Timestamp};
 
 const DAY_MS: u64 = 86_400_000;
@@ -45,9 +45,9 @@ fn new_events_wait_while_the_keys_are_old() {
     let statement = Statement { publisher: name("cert-at"), serial: 2, keys, revoked: false };
     let statement = SignedStatement::sign(statement, &signing_key("cert-at")).unwrap();
     assert_eq!(outcome(&mut bench, 1, core("cert-at", 1)), Submitted::Accepted);
-    bench.input(Input::OwnStatement(statement));
+    bench.input(Input::Operator(OperatorInput::OwnStatement(statement)));
     assert_eq!(outcome(&mut bench, 2, core("cert-at", 2)), Submitted::KeysStale);
     let envelope = signer("newer").sign(core("cert-at", 2)).unwrap();
-    bench.input(Input::Submit { ticket: Ticket(3), envelope });
+    bench.input(Input::Door(DoorInput::Submit { ticket: Ticket(3), envelope }));
     assert_eq!(bench.told.submitted.last(), Some(&(Ticket(3), Submitted::Accepted)));
 }

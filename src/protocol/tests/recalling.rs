@@ -3,14 +3,14 @@
 use super::bench::*;
 use crate::envelope::Core;
 use crate::protocol::Input;
-use crate::protocol::io::Ticket;
+use crate::protocol::io::{DoorInput, StoreInput, Ticket};
 
 fn child(nth: u8, parent: u8) -> Core {
     Core { parent: Some(core("cert-at", parent).id), ..core("cert-at", nth) }
 }
 
 fn recall(bench: &mut Bench, nth: u8) -> Vec<u8> {
-    bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", nth).id });
+    bench.input(Input::Door(DoorInput::Recall { ticket: Ticket(90), id: core("cert-at", nth).id }));
     let (ticket, lineage) = bench.told.recalled.pop().expect("it is answered at once");
     assert_eq!(ticket, Ticket(90));
     lineage
@@ -46,7 +46,7 @@ fn what_was_submitted_a_moment_ago_is_recalled_once_it_is_on_disk() {
     let mut bench = Bench::new();
     bench.held = Some(Vec::new());
     bench.submit(1, core("cert-at", 1));
-    bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", 1).id });
+    bench.input(Input::Door(DoorInput::Recall { ticket: Ticket(90), id: core("cert-at", 1).id }));
     assert!(bench.told.recalled.is_empty());
     bench.release();
     assert_eq!(bench.told.recalled, [(Ticket(90), vec![1])]);
@@ -57,8 +57,11 @@ fn what_could_not_be_stored_is_recalled_as_not_held() {
     let mut bench = Bench::new();
     bench.held = Some(Vec::new());
     bench.submit(1, core("cert-at", 1));
-    bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", 1).id });
+    bench.input(Input::Door(DoorInput::Recall { ticket: Ticket(90), id: core("cert-at", 1).id }));
     let ticket = bench.held.as_ref().and_then(|held| held.first()).expect("an append is open").0;
-    bench.input(Input::NotStored { ticket, failure: crate::protocol::io::StoreFailure::DiskFull });
+    bench.input(Input::Store(StoreInput::NotStored {
+        ticket,
+        failure: crate::protocol::io::StoreFailure::DiskFull,
+    }));
     assert_eq!(bench.told.recalled, [(Ticket(90), vec![])]);
 }

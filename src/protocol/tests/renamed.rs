@@ -9,7 +9,7 @@ use crate::envelope::{Core, SealKey};
 use crate::identity::{EventKey, NodeNames};
 use crate::policy::{Peer, Rate, Receive, Tlp, TrustList};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, StartPosition};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, DoorInput, OperatorInput, StartPosition};
 use crate::record::Ledger;
 use crate::wire::VerdictCode;
 
@@ -27,14 +27,14 @@ fn bench() -> Bench {
 fn rename(bench: &mut Bench, peers: impl IntoIterator<Item = Peer>) {
     let own = NodeNames::new(name("cert-at"), vec![name("cert-old")]);
     let list = TrustList::new(own, signer("cert-at").verifying_key(), peers);
-    bench.input(Input::Trust(Arc::new(list)));
+    bench.input(Input::Operator(OperatorInput::Trust(Arc::new(list))));
 }
 
 /// A consumer that gets what others publish, from the beginning.
 fn consume(bench: &mut Bench) {
     let from = Some(StartPosition::Earliest);
     let request = ConsumerRequest { name: None, from, own: false, acks: false, filter: None };
-    bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(9), request }));
 }
 
 /// The `nth` event of cert-pl, sealed to that name.

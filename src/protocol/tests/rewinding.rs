@@ -3,7 +3,8 @@
 use super::bench::*;
 use crate::protocol::Input;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, CoreCommand, StartPosition, StoreFailure, Ticket,
+    ConsumerClosed, ConsumerId, ConsumerRequest, CoreCommand, DoorInput, OperatorInput, StartPosition,
+    StoreFailure, StoreInput, Ticket,
 };
 use crate::record::ConsumerName;
 
@@ -14,17 +15,17 @@ fn soc() -> ConsumerName {
 fn open(bench: &mut Bench, nth: u64) -> ConsumerId {
     let (consumer, filter) = (ConsumerId(nth), None);
     let request = ConsumerRequest { name: Some(soc()), from: None, own: true, acks: true, filter };
-    bench.input(Input::ConsumerOpened { consumer, request });
+    bench.input(Input::Door(DoorInput::ConsumerOpened { consumer, request }));
     consumer
 }
 
 fn rewind(bench: &mut Bench) {
     let ticket = Ticket(1 << 63);
-    bench.input(Input::Command(CoreCommand::RewindConsumer {
+    bench.input(Input::Operator(OperatorInput::Command(CoreCommand::RewindConsumer {
         ticket,
         name: soc(),
         to: StartPosition::Earliest,
-    }));
+    })));
 }
 
 /// A consumer that was handed and acknowledged three events, on disk.
@@ -32,7 +33,7 @@ fn acknowledged() -> Bench {
     let mut bench = Bench::new();
     (1..=3).for_each(|nth| bench.submit(nth.into(), core("cert-at", nth)));
     let consumer = open(&mut bench, 1);
-    bench.input(Input::ConsumerAcked { consumer, seq: 3 });
+    bench.input(Input::Door(DoorInput::ConsumerAcked { consumer, seq: 3 }));
     bench.pass(2_000);
     assert_eq!((bench.handed.len(), bench.ledger.consumers[&soc()].seq), (3, 3));
     bench
@@ -45,7 +46,7 @@ fn rewound_or_removed_consumer_begins_another_generation() {
     let _ = open(&mut bench, 2);
     assert_eq!(bench.handed.len(), 6);
     let remove = CoreCommand::RemoveConsumer { ticket: Ticket(1 << 63), name: soc() };
-    bench.input(Input::Command(remove));
+    bench.input(Input::Operator(OperatorInput::Command(remove)));
     let _ = open(&mut bench, 3);
     bench.pass(2_000);
     assert_eq!((bench.handed.len(), &bench.told.began[..]), (9, &[0, 1, 2][..]));
@@ -76,7 +77,7 @@ fn rewinding_that_could_not_be_stored_did_not_happen() {
     bench.pass(2_000);
     let held = bench.held.take().expect("appends are held");
     let ticket = held.first().expect("an append is open").0;
-    bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+    bench.input(Input::Store(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull }));
     assert!(bench.told.consumers_closed.contains(&(consumer, ConsumerClosed::Rewound)));
     let _ = open(&mut bench, 3);
     // Nothing is stored for a while.

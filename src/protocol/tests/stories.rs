@@ -1,10 +1,11 @@
 //! The traps of the feed model as short stories of the real core. That the simulator would notice the lack of
-//! each rule is shown in `tests/simulation/rules.rs`.
+//! each rule is shown in `tests/protocol/simulation/rules.rs`.
 
 use super::bench::*;
 use crate::protocol::Input;
-use crate::protocol::io::{Role, Submitted, Ticket};
-use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
+use crate::protocol::io::{DoorInput, Role, Submitted, Ticket, TransportInput};
+use crate::wire::frame::encoded_len;
+use crate::wire::{Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
 #[test]
 fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
@@ -14,7 +15,7 @@ fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
     bench.frames(stream, entries.chain([have(4, &core("cert-ee", 9))]).collect());
     bench.pass(2_500);
     assert_eq!((bench.cursor("cert-ee"), bench.owed("cert-ee").len()), (4, 1));
-    bench.input(Input::FeedClosed { stream, cause: "restored".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "restored".into() }));
     let stream = bench.greeted("cert-ee", Role::Receiver, 2);
     bench.frames(stream, vec![WireFrame::Skip(Skip { to: Mark { seq: 1, check: check(1) }, dropped: 0 })]);
     bench.pass(200);
@@ -34,7 +35,7 @@ fn gone_settles_a_debt_as_missing() {
     assert_eq!(bench.wants(), [1]);
     bench.frames(stream, vec![WireFrame::Gone { seq: 1 }]);
     bench.pass(200);
-    assert_eq!((bench.cursor("cert-ee"), bench.node.view().peers[0].received.missing), (1, 1));
+    assert_eq!((bench.cursor("cert-ee"), bench.node.view().peers[0].status.received.missing), (1, 1));
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn what_another_peer_is_bringing_is_not_refused() {
     bench.frames(second, vec![have(1, &core("cert-ee", 1))]);
     bench.pass(150);
     assert_eq!((bench.wants().len(), bench.cursor("cert-pl")), (1, 0), "asked of one, owed to the other");
-    bench.input(Input::FeedClosed { stream: first, cause: "gone".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream: first, cause: "gone".into() }));
     bench.pass(2_500);
     assert_eq!(bench.wants().len(), 2, "now the other is asked");
     bench.frames(second, vec![answer(1, &["cert-ee", "cert-pl"], signed(core("cert-ee", 1)))]);
@@ -92,7 +93,7 @@ fn back_to_its_source_an_entry_is_offered_once_the_connection_is_another() {
     let stream = bench.receiving("cert-ee");
     bench.frames(stream, vec![carrier(1, &["cert-ee"], signed(core("cert-ee", 1)))]);
     bench.pass(200);
-    bench.input(Input::FeedClosed { stream, cause: "lost".into() });
+    bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "lost".into() }));
     bench.sent.clear();
     bench.sending("cert-ee");
     bench.pass(200);
@@ -173,7 +174,7 @@ mod interleaved {
             Move::Answer => answer_wants(bench, peers),
             Move::Break { peer } => {
                 let stream = peers.streams[peer];
-                bench.input(Input::FeedClosed { stream, cause: "broken".into() });
+                bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause: "broken".into() }));
                 let again = bench.greeted(NAMES[peer], Role::Receiver, 2);
                 // It resumes where SUBSCRIBE says, and offers again what it said beyond that.
                 let subscribe = bench.sent.iter().rev().find_map(|(stream, frame)| match frame {
@@ -213,7 +214,7 @@ mod interleaved {
             let streams = [bench.receiving(NAMES[0]), bench.receiving(NAMES[1])];
             let mut peers = Peers { streams, said: [Vec::new(), Vec::new()], answered: 0 };
             let request = ConsumerRequest { name: Some(ConsumerName::parse("soc").unwrap()), from: None, own: false, acks: true, filter: None };
-            bench.input(Input::ConsumerOpened { consumer: ConsumerId(1), request });
+            bench.input(Input::Door(DoorInput::ConsumerOpened { consumer: ConsumerId(1), request }));
             for step in steps {
                 play(&mut bench, &mut peers, step);
             }
@@ -236,4 +237,20 @@ mod interleaved {
             }
         }
     }
+}
+
+/// A second implementer counts frames as PROTOCOL.md §4.2 says, with all their bytes. An estimate would send more
+/// than such a receiver has room for.
+#[test]
+fn window_counts_frames_with_all_their_bytes() {
+    let mut bench = Bench::new();
+    (1..=2).for_each(|nth| bench.submit(u64::from(nth), core("cert-at", nth)));
+    bench.connect("cert-ee");
+    let stream = bench.greeted("cert-ee", Role::Sender, 2);
+    let WireFrame::Subscribe(subscribe) = subscribe() else { unreachable!("bug: it is a SUBSCRIBE") };
+    let one_offer = encoded_len(&have(1, &core("cert-at", 1))) as u32;
+    let window = Window { envelopes: 100, bytes: 2 * one_offer - 1 };
+    bench.frames(stream, vec![WireFrame::Subscribe(Subscribe { have_only: true, window, ..subscribe })]);
+    bench.pass(200);
+    assert_eq!(bench.shown().1, [1], "two offers are larger than the window");
 }

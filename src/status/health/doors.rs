@@ -29,7 +29,7 @@ impl HealthRules<'_> {
     }
 
     pub(super) fn consumer(&self, consumer: &ConsumerStatus, found: &mut Vec<HealthItem>) {
-        let Some(name) = consumer.name.as_deref() else { return };
+        let name = consumer.name.as_str();
         if let Some(at) = consumer.missing_at {
             let what = format!(
                 "consumer {name} missed {}: the journal no longer holds them",

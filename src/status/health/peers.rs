@@ -4,7 +4,7 @@ use super::{
     HealthCode, HealthFinding, HealthRules, SILENT_SHOWN_AFTER_MS, events, filter_failing, span_text,
 };
 use crate::limits::CLOCK_SKEW_SHOWN_MS;
-use crate::status::{FeedDirection, HealthItem, PeerFault, PeerFaultKind, PeerState, PeerStatus};
+use crate::status::{FeedSide, HealthItem, PeerFault, PeerFaultKind, PeerState, PeerStatus};
 
 impl HealthRules<'_> {
     pub(super) fn peer(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
@@ -20,7 +20,7 @@ impl HealthRules<'_> {
         if !peer.connected {
             found.extend(self.away(peer));
         } else {
-            found.extend(self.stands(peer));
+            found.extend(self.stands(peer).or_else(|| self.sends_nothing(peer)));
             self.lags(peer, found);
         }
         if self.is_retention_short(peer.sent.lag_events) {
@@ -39,12 +39,12 @@ impl HealthRules<'_> {
                 format!("{name}: another key ({key}) answers at {address}"),
                 format!("ask {name} by another way; a new key is a new pairing (peer remove, peer add)"),
             ),
-            (PeerFaultKind::Cloned, FeedDirection::Here) => (
+            (PeerFaultKind::Cloned, FeedSide::Here) => (
                 HealthCode::Cloned,
                 format!("{name}: two running nodes use its key; the second one is refused"),
                 format!("ask {name} to stop one of the two"),
             ),
-            (PeerFaultKind::Cloned, FeedDirection::There) => (
+            (PeerFaultKind::Cloned, FeedSide::There) => (
                 HealthCode::Cloned,
                 format!("{name} is connected to another running node with our key, and refuses this one"),
                 "stop one of the two nodes".to_owned(),
@@ -81,7 +81,7 @@ impl HealthRules<'_> {
                 if !self.lasts(fault.since, self.thresholds.stands_ms) {
                     return None;
                 }
-                let who = if side == FeedDirection::Here { "this node" } else { "the peer" };
+                let who = if side == FeedSide::Here { "this node" } else { "the peer" };
                 (
                     HealthCode::FeedLagging,
                     format!("{who} closes the feed with {name} again and again{said}"),
@@ -150,6 +150,20 @@ impl HealthRules<'_> {
         Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
     }
 
+    /// All works, and yet no event comes: something is wrong behind the peer's node.
+    fn sends_nothing(&self, peer: &PeerStatus) -> Option<HealthItem> {
+        let every_s = peer.expect_every_s?;
+        let last = peer.last_event.filter(|last| self.lasts(*last, every_s * 1_000))?;
+        let (name, every) = (&peer.name, span_text(every_s));
+        let what = format!(
+            "{name} is connected, but has sent no event for {}; its file expects one every {every}",
+            self.for_long(last)
+        );
+        let hint =
+            format!("ask {name} whether its pipeline runs, or change expect_every in peers/{name}.toml");
+        Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(last).done())
+    }
+
     fn lags(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
         // The cause that stops its feeds is reported already.
         if peer.fault.is_some() {
@@ -157,8 +171,8 @@ impl HealthRules<'_> {
         }
         let name = &peer.name;
         for (side, way, lag_s, lag) in [
-            (FeedDirection::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),
-            (FeedDirection::Here, "ahead of us", peer.received.lag_s, peer.received.lag_events),
+            (FeedSide::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),
+            (FeedSide::Here, "ahead of us", peer.received.lag_s, peer.received.lag_events),
         ] {
             let Some(lag_s) = lag_s.filter(|lag_s| *lag_s >= self.thresholds.lag_s) else { continue };
             let much = lag.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
@@ -196,7 +210,7 @@ fn incidents(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
             format!("{name} rejected {} of ours or relayed by us{why}", events(peer.sent.rejected_wrongly));
         let finding =
             HealthFinding::new(HealthCode::RejectedByPeer, what, format!("intelmesh peer show {name}"));
-        found.push(finding.peer(name).side(FeedDirection::There).happened(at).done());
+        found.push(finding.peer(name).side(FeedSide::There).happened(at).done());
     }
     if let Some(at) = peer.received.missing_at {
         let what = format!(

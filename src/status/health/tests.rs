@@ -1,5 +1,7 @@
 //! The rules of health as a table: facts in, reasons out.
 
+mod quiet;
+
 use super::*;
 use crate::status::{
     ClockStatus, ConsumerState, ConsumerStatus, DiskStatus, DoorAside, DoorDown, DoorStatus, DoorWay,
@@ -33,6 +35,9 @@ fn peer(text: &str) -> PeerStatus {
         skew_ms: Some(3),
         software: None,
         last_frame: ago(4_000),
+        last_event: None,
+        expect_every_s: None,
+        contact: None,
         sent: SentStatus { lag_events: Some(0), lag_s: Some(0.0), ..SentStatus::default() },
         received: ReceivedStatus { lag_events: Some(0), lag_s: Some(1.2), ..ReceivedStatus::default() },
         fault: None,
@@ -63,11 +68,7 @@ fn facts() -> Snapshot {
         disk: Some(DiskStatus { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
         clients: Vec::new(),
-        consumers: vec![ConsumerStatus {
-            name: Some("soc".into()),
-            connected: true,
-            ..ConsumerStatus::default()
-        }],
+        consumers: vec![ConsumerStatus { name: "soc".into(), connected: true, ..ConsumerStatus::default() }],
         doors: Vec::new(),
         cannot_open: None,
         strangers: Vec::new(),
@@ -101,7 +102,7 @@ fn receiver(f: &mut Snapshot, down_ms: Option<u64>, held: Option<&str>) {
     f.consumers[0].lag_events = Some(5);
 }
 
-fn fault(kind: PeerFaultKind, side: FeedDirection) -> Option<PeerFault> {
+fn fault(kind: PeerFaultKind, side: FeedSide) -> Option<PeerFault> {
     Some(PeerFault { kind, side, since: NOW.minus_ms(40_000), what: "said so".into() })
 }
 
@@ -169,41 +170,37 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         |f| {
             down(&mut f.peers[0], 90_000);
             let kind = PeerFaultKind::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() };
-            f.peers[0].fault = fault(kind, FeedDirection::There);
+            f.peers[0].fault = fault(kind, FeedSide::There);
         },
         &[HealthCode::PeerKeyChanged],
     ),
     (
         "turned away",
-        |f| f.peers[0].fault = fault(PeerFaultKind::RejectedByPeer, FeedDirection::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::RejectedByPeer, FeedSide::There),
         &[HealthCode::RejectedByPeer],
     ),
-    (
-        "cloned",
-        |f| f.peers[0].fault = fault(PeerFaultKind::Cloned, FeedDirection::Here),
-        &[HealthCode::Cloned],
-    ),
+    ("cloned", |f| f.peers[0].fault = fault(PeerFaultKind::Cloned, FeedSide::Here), &[HealthCode::Cloned]),
     (
         "another name",
         |f| {
             let called = Some(name("cert-estonia"));
-            f.peers[0].fault = fault(PeerFaultKind::NameMismatch { called }, FeedDirection::Here);
+            f.peers[0].fault = fault(PeerFaultKind::NameMismatch { called }, FeedSide::Here);
         },
         &[HealthCode::NameMismatch],
     ),
     (
         "other version",
-        |f| f.peers[0].fault = fault(PeerFaultKind::VersionSkew, FeedDirection::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::VersionSkew, FeedSide::There),
         &[HealthCode::VersionSkew],
     ),
     (
         "their disk is full",
-        |f| f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedDirection::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedSide::There),
         &[HealthCode::FeedLagging],
     ),
     (
         "their feed is closed again and again",
-        |f| f.peers[0].fault = fault(PeerFaultKind::FeedClosed, FeedDirection::Here),
+        |f| f.peers[0].fault = fault(PeerFaultKind::FeedClosed, FeedSide::Here),
         &[HealthCode::FeedLagging],
     ),
     ("silent 24 s", |f| f.peers[0].last_frame = ago(24_000), &[]),
@@ -226,7 +223,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     (
         "a full disk there explains the lag",
         |f| {
-            f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedDirection::There);
+            f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedSide::There);
             f.peers[0].sent.lag_s = Some(90.0);
         },
         &[HealthCode::FeedLagging],
@@ -254,11 +251,6 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         &[HealthCode::FeedMissing],
     ),
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
-    (
-        "a reader without a name may lag",
-        |f| f.consumers.push(ConsumerStatus { lag_s: Some(3600.0), ..ConsumerStatus::default() }),
-        &[],
-    ),
     ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),
     ("a door set nothing aside", |f| f.doors.push(door_in(0)), &[]),
     ("a receiver is away 29 s", |f| receiver(f, Some(29_000), None), &[]),

@@ -25,6 +25,9 @@ fn peer(name: &str, connected: bool) -> PeerStatus {
         skew_ms: connected.then_some(-3),
         software: None,
         last_frame: Some(NOW),
+        last_event: None,
+        expect_every_s: None,
+        contact: None,
         sent: SentStatus {
             position: Some(17),
             lag_events: connected.then_some(0),
@@ -66,7 +69,7 @@ fn snapshot() -> Snapshot {
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
         clients: Vec::new(),
         consumers: vec![ConsumerStatus {
-            name: Some("soc".into()),
+            name: "soc".into(),
             position: 17,
             connected: true,
             ..ConsumerStatus::default()
@@ -150,7 +153,7 @@ fn words_of_others_are_never_lines_of_ours() {
     let evil = "x\u{1b}[2J\nok: all is well\u{202e}";
     snapshot.peers[0].last_error = Some(evil.into());
     snapshot.peers[1].down_cause = Some(evil.into());
-    snapshot.consumers[0].name = Some(evil.into());
+    snapshot.consumers[0].name = evil.into();
     snapshot.strangers[0].address = evil.into();
     snapshot.errors[0].what = evil.into();
     snapshot.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);

@@ -3,6 +3,7 @@
 //! from memory which days need not be asked (`filter`). The callers define the meaning of a row.
 
 pub mod block;
+pub mod day_set;
 pub mod files;
 pub mod filter;
 pub mod manifest;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::{ActiveSegment, ClosedSegment, Journal, NamedSegment};
+use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
 use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
@@ -83,12 +84,9 @@ impl JournalBatch {
     }
 
     /// Bytes that go to the disk.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.bytes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// Writes and syncs. After an error the batch must be abandoned.
@@ -299,7 +297,7 @@ impl<D: Disk> Journal<D> {
     fn twins(&self, batch: &JournalBatch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
         let mut twins = self.stored_twins(envelope, u64::MAX)?;
         let fresh = batch.entries.iter().map(|(entry, _)| entry);
-        let fresh = fresh.filter(|entry| super::read::is_twin(entry, envelope));
+        let fresh = fresh.filter(|entry| is_twin(entry, envelope));
         twins.extend(fresh.map(|entry| Twin { seq: entry.seq, id: entry.envelope.id().clone() }));
         twins.truncate(TWINS_MAX);
         Ok(twins)
@@ -450,4 +448,11 @@ pub(super) fn write_segment(
         reserved: end,
         unsynced: None,
     })
+}
+
+/// Returns true if `entry` has the same content as `envelope` under another identity.
+pub(super) fn is_twin(entry: &Entry, envelope: &Envelope) -> bool {
+    let (other, id) = (entry.envelope.id(), envelope.id());
+    let same_id = entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id;
+    same_id && is_same_content(&entry.envelope.core().body, &envelope.core().body)
 }

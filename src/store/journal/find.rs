@@ -2,14 +2,12 @@
 //! segments are then read without it ([`Search::run`]): there may be hundreds of them.
 
 use std::io;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Journal;
 use super::open::indexed_again;
 use crate::identity::EventId;
-use crate::record::Entry;
 use crate::store::disk::Disk;
 use crate::store::error::JournalError;
 use crate::store::index::{self, SegmentSummary};
@@ -77,7 +75,8 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
+    #[cfg(any(test, feature = "sim"))]
+    pub fn fetch(&self, id: &EventId) -> Result<Option<std::sync::Arc<crate::record::Entry>>, JournalError> {
         for seq in self.search_for(id).run(&*self.disk)? {
             if let Some(entry) = self.entry(seq)?
                 && entry.envelope.id() == id

@@ -36,8 +36,8 @@ use crate::wire::Mark;
 
 pub use append::{AppendError, JournalBatch};
 pub use find::Search;
-pub use open::{JournalOpening, WentBack};
-pub use read::{FoundEntries, Located};
+pub use open::WentBack;
+pub use read::FoundEntries;
 pub use retain::Retirement;
 pub use walk::Unreadable;
 

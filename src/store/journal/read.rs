@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::append::is_twin;
 use super::find::seqs_in;
 use super::open::indexed_again;
 use super::walk::{Unreadable, closed_place};
 use super::{Journal, weight};
-use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
 use crate::identity::{Check, EventKey};
 use crate::limits::{LOSSES_MAX, TWINS_MAX};
@@ -49,6 +49,7 @@ impl Located {
     }
 
     /// Returns the offset of its frame, in bytes from the start of its segment.
+    #[cfg(test)]
     pub fn offset(&self) -> u64 {
         self.bytes.start
     }
@@ -115,6 +116,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
+    #[cfg(any(test, feature = "sim"))]
     pub fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
         let mut after = after_seq;
         loop {
@@ -399,11 +401,4 @@ impl<D: Disk> Journal<D> {
         }
         Ok(())
     }
-}
-
-/// Returns true if `entry` has the same content as `envelope` under another identity.
-pub(super) fn is_twin(entry: &Entry, envelope: &Envelope) -> bool {
-    let (other, id) = (entry.envelope.id(), envelope.id());
-    let same_id = entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id;
-    same_id && is_same_content(&entry.envelope.core().body, &envelope.core().body)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::open::JournalOpening;
 use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};

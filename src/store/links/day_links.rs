@@ -5,11 +5,12 @@
 //! inserted.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{LinkClass, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
+use crate::store::days::day_set::DaySet;
 use crate::store::days::files::{DayFiles, DayKind};
 use crate::store::days::filter::BloomLayers;
 use crate::store::format::FileFormat;
@@ -36,13 +37,7 @@ struct LinkDay {
 }
 
 #[derive(Debug)]
-pub struct DayLinks {
-    aside: PathBuf,
-    files: Arc<DayFiles>,
-    days: BTreeMap<u32, LinkDay>,
-    /// The covered place that an earlier process left, or the damage.
-    left: Result<Option<CoveredPlace>, SeenError>,
-}
+pub struct DayLinks(DaySet<LinkDay>);
 
 impl DayLinks {
     /// Reads the covered place, and each day's filters, but opens no day if its filters are whole.
@@ -50,8 +45,7 @@ impl DayLinks {
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        let files = Arc::new(DayFiles::open(dir, KIND)?);
-        let left = files.left(|number| {
+        let scan = |files: &DayFiles, number| {
             let mut day = LinkDay::default();
             let all = (&[0; rows::KEY_BYTES][..], &[0xff; rows::KEY_BYTES][..]);
             files.each_between(number, all, |key, _| {
@@ -61,23 +55,13 @@ impl DayLinks {
                 true
             })?;
             Ok(vec![day.named, day.taken])
-        });
-        let mut db = Self { aside: aside.to_owned(), files, days: BTreeMap::new(), left: Ok(None) };
-        match left {
-            Ok(None) => {}
-            Ok(Some(left)) => {
-                db.left = Ok(Some(left.covered));
-                for (number, filters) in left.days {
-                    let mut filters = filters.into_iter();
-                    let (named, taken) =
-                        (filters.next().unwrap_or_default(), filters.next().unwrap_or_default());
-                    db.days.insert(number, LinkDay { named, taken, on_disk: true, ..LinkDay::default() });
-                }
-            }
-            Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
-            Err(fault) => return Err(fault),
-        }
-        Ok(db)
+        };
+        let restore = |filters: Vec<BloomLayers>| {
+            let mut filters = filters.into_iter();
+            let (named, taken) = (filters.next().unwrap_or_default(), filters.next().unwrap_or_default());
+            LinkDay { named, taken, on_disk: true, ..LinkDay::default() }
+        };
+        DaySet::open(dir, aside, KIND, scan, restore).map(Self)
     }
 }
 
@@ -93,23 +77,23 @@ impl LinkDay {
 
 impl LinkDb for DayLinks {
     fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
-        std::mem::replace(&mut self.left, Ok(None))
+        self.0.covered()
     }
 
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>) {
-        let day = self.days.entry(day).or_default();
+        let day = self.0.days.entry(day).or_default();
         if day.fresh.insert(key, value).is_none() {
             day.remember(&key);
         }
     }
 
     fn days(&self, key: &EventKey) -> Vec<u32> {
-        let days = self.days.iter().filter(|(_, day)| day.named.may_hold(key));
+        let days = self.0.days.iter().filter(|(_, day)| day.named.may_hold(key));
         days.map(|(number, _)| *number).collect()
     }
 
     fn days_that_take_back(&self, key: &EventKey) -> Vec<u32> {
-        let days = self.days.iter().filter(|(_, day)| day.taken.may_hold(key));
+        let days = self.0.days.iter().filter(|(_, day)| day.taken.may_hold(key));
         days.map(|(number, _)| *number).collect()
     }
 
@@ -122,7 +106,7 @@ impl LinkDb for DayLinks {
     ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
         let mut found: BTreeMap<RowKey, LinkRow> = BTreeMap::new();
-        let Some(known) = self.days.get(&day) else { return Ok(Vec::new()) };
+        let Some(known) = self.0.days.get(&day) else { return Ok(Vec::new()) };
         for (key, value) in
             known.fresh.range(first..=last).take(limit).chain(known.flushing.range(first..=last).take(limit))
         {
@@ -130,7 +114,7 @@ impl LinkDb for DayLinks {
         }
         if known.on_disk {
             let mut read = 0;
-            self.files.each_between(day, (&first, &last), |key, value| {
+            self.0.files.each_between(day, (&first, &last), |key, value| {
                 let key = <RowKey>::try_from(key).ok();
                 found.extend(key.and_then(|key| Some((key, LinkRow::decode(&key, value)?))));
                 read += 1;
@@ -142,13 +126,13 @@ impl LinkDb for DayLinks {
 
     fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
-        let Some(known) = self.days.get(&day) else { return Ok(None) };
+        let Some(known) = self.0.days.get(&day) else { return Ok(None) };
         let in_memory = [&known.fresh, &*known.flushing];
         let newest = in_memory.into_iter().filter_map(|rows| rows.range(first..=last).next_back());
         let mut newest =
             newest.max().and_then(|(key, value)| LinkRow::decode(key, value).map(|row| (*key, row)));
         if known.on_disk
-            && let Some((key, value)) = self.files.last_between(day, (&first, &last))?
+            && let Some((key, value)) = self.0.files.last_between(day, (&first, &last))?
             && let Ok(key) = <RowKey>::try_from(&*key)
             && newest.as_ref().is_none_or(|(known, _)| *known < key)
         {
@@ -159,7 +143,7 @@ impl LinkDb for DayLinks {
 
     fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
-        for (number, day) in &mut self.days {
+        for (number, day) in &mut self.0.days {
             if !day.flushing.is_empty() {
                 // The last one failed, or was never run.
                 day.named.all_changed();
@@ -169,15 +153,15 @@ impl LinkDb for DayLinks {
                 Arc::make_mut(&mut day.flushing).append(&mut day.fresh);
             }
             if !day.flushing.is_empty() {
-                let making = self.files.making();
+                let making = self.0.files.making();
                 let filters =
                     [(NAMED, day.named.take_changed(making)), (TAKEN, day.taken.take_changed(making))];
                 work.push((*number, day.named.ids(), Arc::clone(&day.flushing), filters));
             }
         }
         let counts = |day: &LinkDay| vec![day.named.ids(), day.taken.ids()];
-        let counts = self.days.iter().map(|(number, day)| (*number, counts(day))).collect();
-        let files = Arc::clone(&self.files);
+        let counts = self.0.days.iter().map(|(number, day)| (*number, counts(day))).collect();
+        let files = Arc::clone(&self.0.files);
         Box::new(move || {
             for (day, ids, rows, filters) in work {
                 files.write(day, ids, rows.iter(), &filters)?;
@@ -187,27 +171,24 @@ impl LinkDb for DayLinks {
     }
 
     fn flushed(&mut self) {
-        for day in self.days.values_mut() {
+        for day in self.0.days.values_mut() {
             day.on_disk |= !day.flushing.is_empty();
             day.flushing = Arc::default();
         }
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
-        for gone in self.files.forget_below(day, self.days.keys().copied())? {
-            self.days.remove(&gone);
-        }
-        Ok(())
+        self.0.remove_below(day)
     }
 
     fn size(&self) -> (u64, Option<(u32, u32)>) {
-        (self.files.bytes(), self.days.keys().next().copied().zip(self.days.keys().next_back().copied()))
+        (
+            self.0.files.bytes(),
+            self.0.days.keys().next().copied().zip(self.0.days.keys().next_back().copied()),
+        )
     }
 
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
-        self.days.clear();
-        let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
-        self.files = Arc::new(self.files.replace(aside)?);
-        Ok(())
+        self.0.empty(why)
     }
 }

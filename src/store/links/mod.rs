@@ -5,6 +5,7 @@
 
 #[cfg(feature = "node")]
 pub mod day_links;
+#[cfg(any(test, feature = "sim"))]
 pub mod memory;
 mod rows;
 #[cfg(all(test, feature = "node"))]

@@ -4,12 +4,13 @@
 //! covers. `days` has the files, and sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
 use crate::store::days::block::{BlockName, ROW_BYTES, SeenRow, block_key};
+use crate::store::days::day_set::DaySet;
 use crate::store::days::files::{DayFiles, DayKind};
 use crate::store::days::filter::BloomLayers;
 use crate::store::format::FileFormat;
@@ -53,13 +54,7 @@ struct SeenDay {
 }
 
 #[derive(Debug)]
-pub struct DayDb {
-    aside: PathBuf,
-    files: Arc<DayFiles>,
-    days: BTreeMap<u32, SeenDay>,
-    /// The covered place that an earlier process left, or the damage.
-    left: Result<Option<CoveredPlace>, SeenError>,
-}
+pub struct DayDb(DaySet<SeenDay>);
 
 impl DayDb {
     /// Reads what is covered, and each day's filter, but opens no day.
@@ -67,26 +62,16 @@ impl DayDb {
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        let files = Arc::new(DayFiles::open(dir, KIND)?);
-        let left = files.left(|day| {
+        let scan = |files: &DayFiles, day| {
             let mut filter = BloomLayers::default();
             files.each_row(day, |row| filter.insert(&key_of(row)))?;
             Ok(vec![filter])
-        });
-        let mut db = Self { aside: aside.to_owned(), files, days: BTreeMap::new(), left: Ok(None) };
-        match left {
-            Ok(None) => {}
-            Ok(Some(left)) => {
-                db.left = Ok(Some(left.covered));
-                for (day, mut filters) in left.days {
-                    let filter = filters.pop().unwrap_or_default();
-                    db.days.insert(day, SeenDay { filter, on_disk: true, ..SeenDay::default() });
-                }
-            }
-            Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
-            Err(fault) => return Err(fault),
-        }
-        Ok(db)
+        };
+        let restore = |mut filters: Vec<BloomLayers>| {
+            let filter = filters.pop().unwrap_or_default();
+            SeenDay { filter, on_disk: true, ..SeenDay::default() }
+        };
+        DaySet::open(dir, aside, KIND, scan, restore).map(Self)
     }
 }
 
@@ -134,7 +119,7 @@ impl SeenDay {
 
 impl SeenDb for DayDb {
     fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
-        std::mem::replace(&mut self.left, Ok(None))
+        self.0.covered()
     }
 
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
@@ -145,14 +130,14 @@ impl SeenDb for DayDb {
     fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         let mut found = vec![None; keys.len()];
         // If an identity is known already, it is mostly young.
-        for (number, day) in self.days.iter().rev() {
+        for (number, day) in self.0.days.iter().rev() {
             for (key, found) in keys.iter().zip(&mut found) {
                 if found.is_some() || !day.filter.may_hold(key) {
                     continue;
                 }
                 *found = day.in_memory(key);
                 if found.is_none() && day.on_disk {
-                    self.files.each_block(*number, prefix_of(key), |rows| {
+                    self.0.files.each_block(*number, prefix_of(key), |rows| {
                         *found = in_rows(rows, key);
                         found.is_none()
                     })?;
@@ -164,7 +149,7 @@ impl SeenDb for DayDb {
 
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         let mut found = vec![None; keys.len()];
-        for day in self.days.values().rev() {
+        for day in self.0.days.values().rev() {
             for (key, found) in keys.iter().zip(&mut found) {
                 if found.is_some() || !day.filter.may_hold(key) {
                     continue;
@@ -179,7 +164,7 @@ impl SeenDb for DayDb {
     }
 
     fn insert(&mut self, id: SeenId) {
-        let day = self.days.entry(id.day).or_default();
+        let day = self.0.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);
         // A number that no block has which an earlier flush finished; if an unfinished one left blocks, they are not
         // covered, and come again.
@@ -203,15 +188,15 @@ impl SeenDb for DayDb {
 
     fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
-        for (number, day) in &mut self.days {
+        for (number, day) in &mut self.0.days {
             let blocks = day.take_dirty();
-            let layers = day.filter.take_changed(self.files.making());
+            let layers = day.filter.take_changed(self.0.files.making());
             if !blocks.is_empty() || !layers.is_empty() {
                 work.push((*number, day.filter.ids(), blocks, layers));
             }
         }
-        let counts = self.days.iter().map(|(number, day)| (*number, vec![day.filter.ids()])).collect();
-        let files = Arc::clone(&self.files);
+        let counts = self.0.days.iter().map(|(number, day)| (*number, vec![day.filter.ids()])).collect();
+        let files = Arc::clone(&self.0.files);
         Box::new(move || {
             for (day, ids, blocks, layers) in work {
                 let pairs = blocks.iter().map(|(name, rows)| (block_key(*name), rows.as_flattened()));
@@ -222,8 +207,8 @@ impl SeenDb for DayDb {
     }
 
     fn flushed(&mut self) {
-        let hot: Vec<u32> = self.days.keys().rev().take(HOT_DAYS).copied().collect();
-        for (number, day) in &mut self.days {
+        let hot: Vec<u32> = self.0.days.keys().rev().take(HOT_DAYS).copied().collect();
+        for (number, day) in &mut self.0.days {
             day.on_disk |= !day.flushing.is_empty();
             day.flushing.clear();
             if !hot.contains(number) {
@@ -233,20 +218,14 @@ impl SeenDb for DayDb {
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
-        for gone in self.files.forget_below(day, self.days.keys().copied())? {
-            self.days.remove(&gone);
-        }
-        Ok(())
+        self.0.remove_below(day)
     }
 
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
-        self.days.clear();
-        let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
-        self.files = Arc::new(self.files.replace(aside)?);
-        Ok(())
+        self.0.empty(why)
     }
 
     fn size(&self) -> (u64, u64) {
-        (self.days.values().map(|day| day.filter.ids()).sum(), self.files.bytes())
+        (self.0.days.values().map(|day| day.filter.ids()).sum(), self.0.files.bytes())
     }
 }

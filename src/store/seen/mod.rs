@@ -120,6 +120,7 @@ pub trait SeenDb: Send + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct SeenChecks {
     /// Insert only what is synced in the journal.
+    #[cfg(any(test, feature = "sim"))]
     pub synced: bool,
     /// Compare the covered place with the journal.
     pub position: bool,
@@ -131,7 +132,13 @@ pub struct SeenChecks {
 
 impl Default for SeenChecks {
     fn default() -> Self {
-        Self { synced: true, position: true, empty_both: true, floor_first: true }
+        Self {
+            #[cfg(any(test, feature = "sim"))]
+            synced: true,
+            position: true,
+            empty_both: true,
+            floor_first: true,
+        }
     }
 }
 
@@ -306,6 +313,7 @@ impl<B: SeenDb> SeenSet<B> {
         self.db.size()
     }
 
+    #[cfg(any(test, feature = "sim"))]
     pub fn db(&mut self) -> &mut B {
         &mut self.db
     }

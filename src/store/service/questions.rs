@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::remake::asked;
 use super::{Store, reader};
 use crate::identity::{EventId, EventKey};
-use crate::protocol::io::{Input, Read};
+use crate::protocol::io::{Read, StoreInput};
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError};
 use crate::store::links::LinkRow;
@@ -52,7 +52,7 @@ impl Store {
     pub fn read_after(&self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
         let mut read = reader::read(&self.shared, after_seq, bytes_max)?;
         if !read.broken.is_empty() {
-            self.shared.answer(Input::Broken(std::mem::take(&mut read.broken)));
+            self.shared.answer(StoreInput::Broken(std::mem::take(&mut read.broken)));
         }
         asked(&self.shared, &self.writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
         Ok(read)

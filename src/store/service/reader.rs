@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use super::remake::asked;
 use super::{StoreShared, StoreWrite};
 use crate::identity::EventId;
-use crate::protocol::io::{Input, JournalReader, Output, Read};
+use crate::protocol::io::{JournalReader, Read, StoreInput, StoreQuestion};
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError, StoreProblem};
 use crate::store::error::JournalError;
@@ -18,7 +18,11 @@ use crate::store::journal::{FoundEntries, Search};
 const RETRIES_MAX: usize = 8;
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &SyncSender<StoreWrite>) {
+pub(super) fn run(
+    shared: &StoreShared,
+    questions: &Receiver<StoreQuestion>,
+    writes: &SyncSender<StoreWrite>,
+) {
     for question in questions {
         match answer(shared, question, writes) {
             Ok(Some(input)) => shared.answer(input),
@@ -30,18 +34,18 @@ pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &S
 
 fn answer(
     shared: &StoreShared,
-    question: Output,
+    question: StoreQuestion,
     writes: &SyncSender<StoreWrite>,
-) -> Result<Option<Input>, StoreError> {
+) -> Result<Option<StoreInput>, StoreError> {
     Ok(Some(match question {
-        Output::LookUp { ticket, keys } => {
+        StoreQuestion::LookUp { ticket, keys } => {
             let known = asked(shared, writes, Derived::Seen, |engine| {
                 let digests = engine.try_look_up(&keys)?;
-                Ok(Input::Known { ticket, digests, floor: engine.floor() })
+                Ok(StoreInput::Known { ticket, digests, floor: engine.floor() })
             });
             return known;
         }
-        Output::Read { reader, after_seq, bytes_max } => {
+        StoreQuestion::Read { reader, after_seq, bytes_max } => {
             let mut read = read(shared, after_seq, bytes_max)?;
             if matches!(reader, JournalReader::Consumer(_)) {
                 let marked = asked(shared, writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
@@ -49,17 +53,16 @@ fn answer(
                     return Ok(None);
                 }
             }
-            Input::Entries { reader, read }
+            StoreInput::Entries { reader, read }
         }
-        Output::Fetch { ticket, id } => {
+        StoreQuestion::Fetch { ticket, id } => {
             let entry = or_problem(shared, fetch(shared, &id))?;
-            Input::Fetched { ticket, entry: entry.flatten() }
+            StoreInput::Fetched { ticket, entry: entry.flatten() }
         }
-        Output::CheckMarks { ticket, marks } => {
+        StoreQuestion::CheckMarks { ticket, marks } => {
             let agrees = or_problem(shared, shared.engine().journal.newest_agreeing(&marks))?;
-            Input::MarksChecked { ticket, agrees: agrees.flatten() }
+            StoreInput::MarksChecked { ticket, agrees: agrees.flatten() }
         }
-        _ => return Ok(None),
     }))
 }
 
@@ -96,7 +99,7 @@ pub(super) fn found(
     Ok(seqs.into_iter().map(|seq| {
         let read = read(shared, seq - 1, 0)?;
         if !read.broken.is_empty() {
-            shared.answer(Input::Broken(read.broken));
+            shared.answer(StoreInput::Broken(read.broken));
         }
         Ok(read.entries.into_iter().next().filter(|entry| entry.seq == seq))
     }))

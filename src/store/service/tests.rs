@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::identity::EventKey;
-use crate::protocol::io::{JournalReader, StreamId};
+use crate::protocol::io::{JournalReader, StoreInput, StoreOutput, StoreQuestion, StreamId};
 use crate::record::BrokenEntry;
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
@@ -19,7 +19,7 @@ use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 pub(super) struct World {
     pub store: Store,
     pub opened: StoreOpening,
-    answers: Receiver<Input>,
+    answers: Receiver<StoreInput>,
 }
 
 fn dirs(dir: &Path) -> StoreDirs {
@@ -41,18 +41,18 @@ pub(super) fn open(dir: &Path) -> World {
 }
 
 impl World {
-    pub fn next(&self) -> Input {
+    pub fn next(&self) -> StoreInput {
         self.answers.recv_timeout(Duration::from_secs(20)).expect("an answer within 20 s")
     }
 
     pub fn append(&self, numbers: std::ops::Range<u64>) {
         let ticket = Ticket(numbers.start);
         let records = numbers.map(carrier).collect();
-        assert!(self.store.handle(Output::Append { ticket, records }).is_none());
+        self.store.handle(StoreOutput::Append { ticket, records });
         loop {
             match self.next() {
-                Input::Stored { ticket: done, .. } if done == ticket => return,
-                Input::Retired { .. } => {}
+                StoreInput::Stored { ticket: done, .. } if done == ticket => return,
+                StoreInput::Retired { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -65,11 +65,13 @@ impl World {
     /// How many of them are held, and the floor that the answer names.
     fn look_up(&self, numbers: std::ops::Range<u64>) -> (usize, Timestamp) {
         let keys: Vec<EventKey> = numbers.map(key).collect();
-        self.store.handle(Output::LookUp { ticket: Ticket(1), keys });
+        self.store.ask(StoreQuestion::LookUp { ticket: Ticket(1), keys });
         loop {
             match self.next() {
-                Input::Known { digests, floor, .. } => return (digests.iter().flatten().count(), floor),
-                Input::Retired { .. } => {}
+                StoreInput::Known { digests, floor, .. } => {
+                    return (digests.iter().flatten().count(), floor);
+                }
+                StoreInput::Retired { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -121,12 +123,12 @@ fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
     world.append(0..40);
     let look_up = |numbers: std::ops::Range<u64>| {
         let keys = numbers.map(key).collect();
-        Output::LookUp { ticket: Ticket(7), keys }
+        StoreQuestion::LookUp { ticket: Ticket(7), keys }
     };
     let reader = JournalReader::Feed(StreamId(1));
-    let read = Output::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
+    let read = StoreQuestion::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
     match world.store.answer_at_once(&look_up(30..50)) {
-        Some(Input::Known { ticket: Ticket(7), digests, .. }) => {
+        Some(StoreInput::Known { ticket: Ticket(7), digests, .. }) => {
             assert_eq!(
                 digests.iter().map(Option::is_some).collect::<Vec<_>>(),
                 [[true; 10], [false; 10]].concat()
@@ -135,7 +137,9 @@ fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
         other => panic!("{other:?}"),
     }
     match world.store.answer_at_once(&read) {
-        Some(Input::Entries { read, .. }) => assert_eq!((read.after.seq, read.entries.len()), (10, 30)),
+        Some(StoreInput::Entries { read, .. }) => {
+            assert_eq!((read.after.seq, read.entries.len()), (10, 30))
+        }
         other => panic!("{other:?}"),
     }
     assert!(world.store.answer_at_once(&look_up(0..1_000)).is_none(), "too many to hold up the caller");
@@ -152,11 +156,11 @@ fn appends_that_wait_together_get_their_seqs_in_order() {
     let world = open(dir.path());
     for n in 0..50 {
         let records = vec![carrier(2 * n), carrier(2 * n + 1)];
-        world.store.handle(Output::Append { ticket: Ticket(n), records });
+        world.store.handle(StoreOutput::Append { ticket: Ticket(n), records });
     }
     for n in 0..50 {
         match world.next() {
-            Input::Stored { ticket, first_seq, ends } => {
+            StoreInput::Stored { ticket, first_seq, ends } => {
                 assert_eq!((ticket, first_seq), (Ticket(n), 2 * n + 1));
                 assert!(ends.last.seq > first_seq);
             }
@@ -176,8 +180,8 @@ fn reads_go_from_old_segments_to_the_newest_entry_without_a_hole() {
     let reader = JournalReader::Feed(StreamId(1));
     let mut after_seq = 0;
     while after_seq < 1000 {
-        world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
-        let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+        world.store.ask(StoreQuestion::Read { reader, after_seq, bytes_max: 20_000 });
+        let StoreInput::Entries { read, .. } = world.next() else { panic!("not entries") };
         assert_eq!(read.after.seq, after_seq);
         for entry in read.entries {
             after_seq += 1;
@@ -248,9 +252,9 @@ fn an_answer_after_damage_names_the_raised_floor() {
     assert_eq!(world.store.stats().floor, Some(floor));
     let stats = world.store.stats();
     assert!(matches!(stats.problems[..], [StoreProblem::SeenRebuilt { .. }]), "{:?}", stats.problems);
-    let look_up = Output::LookUp { ticket: Ticket(2), keys: vec![key(0)] };
+    let look_up = StoreQuestion::LookUp { ticket: Ticket(2), keys: vec![key(0)] };
     match world.store.answer_at_once(&look_up) {
-        Some(Input::Known { floor: at_once, .. }) => assert_eq!(at_once, floor),
+        Some(StoreInput::Known { floor: at_once, .. }) => assert_eq!(at_once, floor),
         None => assert_eq!(world.look_up(0..1).1, floor),
         other => panic!("{other:?}"),
     }
@@ -284,8 +288,8 @@ fn read_all(world: &World, last: u64) -> (Vec<u64>, u64) {
     let reader = JournalReader::Feed(StreamId(1));
     let (mut after_seq, mut seqs, mut lost) = (0, Vec::new(), 0);
     while after_seq < last {
-        world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
-        let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+        world.store.ask(StoreQuestion::Read { reader, after_seq, bytes_max: 20_000 });
+        let StoreInput::Entries { read, .. } = world.next() else { panic!("not entries") };
         assert_eq!(read.after.seq, after_seq + read.lost, "all that is passed over is lost");
         lost += read.lost;
         after_seq = read.after.seq;
@@ -330,12 +334,12 @@ fn a_broken_record_costs_itself_alone_and_is_counted() {
     assert_eq!(lost, 3);
     assert_eq!(world.store.stats().problems.len(), 3);
     // The index still knows which they are.
-    world.store.handle(Output::Read {
+    world.store.ask(StoreQuestion::Read {
         reader: JournalReader::Feed(StreamId(1)),
         after_seq: 49,
         bytes_max: 1,
     });
-    let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+    let StoreInput::Entries { read, .. } = world.next() else { panic!("not entries") };
     let key = |n| carrier_of("cert-at", n, 40, START).envelope.envelope().key();
     assert_eq!(read.broken, [50, 51].map(|seq| BrokenEntry { seq, key: key(seq - 1) }));
     // Nobody else stumbles over it.
@@ -397,8 +401,8 @@ fn ids_of_many_days_and_full_blocks_are_all_found_again() {
     let made = |n: u64| carrier_of("cert-at", n, 1, START.minus_ms((n % days) * DAY_MS));
     for n in 0..20 {
         let records = (n * 200..(n + 1) * 200).map(|n| NewRecord::Carrier(made(n))).collect();
-        world.store.handle(Output::Append { ticket: Ticket(n), records });
-        assert!(matches!(world.next(), Input::Stored { .. }));
+        world.store.handle(StoreOutput::Append { ticket: Ticket(n), records });
+        assert!(matches!(world.next(), StoreInput::Stored { .. }));
     }
     assert_eq!(world.seen(0..4000), 4000);
     world.store.close();

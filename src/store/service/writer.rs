@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use super::{StoreShared, StoreWrite};
-use crate::limits::APPENDS_OUTSTANDING_MAX;
-use crate::protocol::io::{Input, StoreFailure, Ticket};
+use crate::protocol::io::{StoreFailure, StoreInput, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::store::engine::{Derived, FlushFault, StoreError};
 use crate::store::journal::AppendError;
@@ -27,7 +26,7 @@ struct WaitingBatch {
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
 pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: &SyncSender<()>) {
-    let mut writer = StoreWriter { shared, refuse: 0, clock: None, waiting: Vec::new() };
+    let mut writer = StoreWriter { shared, refusing: false, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
             Ok(write) => write,
@@ -74,7 +73,7 @@ pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: 
 fn refuse_all(shared: &StoreShared, writes: &Receiver<StoreWrite>) {
     for write in writes.try_iter() {
         if let StoreWrite::Append { ticket, .. } = write {
-            shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
+            shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::Stopping });
         }
     }
 }
@@ -87,9 +86,8 @@ enum WriterNext {
 
 struct StoreWriter<'a> {
     shared: &'a StoreShared,
-    /// Appends still to be refused after one that failed: the core may have handed them over before it heard of that,
-    /// and they may speak of entries that it lost.
-    refuse: usize,
+    /// An append failed, and the core has not said that it heard of that (`StoreOutput::GoOn`).
+    refusing: bool,
     /// Steady time, as the core last said it.
     clock: Option<Timestamp>,
     /// Threads that wait until the seen set may be asked.
@@ -133,6 +131,7 @@ impl StoreWriter<'_> {
     fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
             StoreWrite::Close => return Ok(WriterNext::Stop),
+            StoreWrite::GoOn => self.refusing = false,
             StoreWrite::Expire(now) => self.expire(now)?,
             StoreWrite::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
             StoreWrite::Remake { of, done } => self.remake(of, done)?,
@@ -142,8 +141,7 @@ impl StoreWriter<'_> {
     }
 
     fn write(&mut self, group: Vec<WaitingBatch>, records: Vec<NewRecord>) -> Result<(), StoreError> {
-        if self.refuse > 0 {
-            self.refuse = self.refuse.saturating_sub(group.len());
+        if self.refusing {
             self.refuse_group(group);
             return Ok(());
         }
@@ -153,7 +151,7 @@ impl StoreWriter<'_> {
                 Ok(())
             }
             Err(StoreError::Full) => {
-                self.refuse = APPENDS_OUTSTANDING_MAX.saturating_sub(group.len());
+                self.refusing = true;
                 self.refuse_group(group);
                 Ok(())
             }
@@ -182,14 +180,14 @@ impl StoreWriter<'_> {
         });
         let mut first_seq = first_seq;
         for WaitingBatch { ticket, carriers } in group {
-            self.shared.answer(Input::Stored { ticket, first_seq, ends });
+            self.shared.answer(StoreInput::Stored { ticket, first_seq, ends });
             first_seq += carriers;
         }
     }
 
     fn refuse_group(&self, group: Vec<WaitingBatch>) {
         for WaitingBatch { ticket, .. } in group {
-            self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+            self.shared.answer(StoreInput::NotStored { ticket, failure: StoreFailure::DiskFull });
         }
     }
 
@@ -220,7 +218,7 @@ impl StoreWriter<'_> {
             (engine.settle()?, engine.take_problems(), engine.take_lacks())
         };
         if !broken.is_empty() {
-            self.shared.answer(Input::Broken(broken));
+            self.shared.answer(StoreInput::Broken(broken));
         }
         problems.into_iter().for_each(|problem| self.shared.note_problem(problem));
         if settled {
@@ -258,7 +256,7 @@ impl StoreWriter<'_> {
         let retired = self.shared.engine().retire(retirement);
         match retired {
             Ok(retired) => {
-                self.shared.answer(Input::Retired { ends: retired.ends, missing: retired.missing });
+                self.shared.answer(StoreInput::Retired { ends: retired.ends, missing: retired.missing });
                 Ok(())
             }
             // It comes back with the next append or Expire.

@@ -19,8 +19,7 @@ use super::super::swarm::BehaviourEvent;
 use super::{NOT_OURS, PeerAnnouncement, PeerConnection, Served, TransportEngine, root_cause};
 use crate::clock;
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
-use crate::protocol::io::Input;
-use crate::protocol::io::{DialFailure, Role, StreamId};
+use crate::protocol::io::{DialFailure, Role, StreamId, TransportInput};
 
 impl TransportEngine {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -96,7 +95,7 @@ impl TransportEngine {
         let opening = link.opening.take_if(|opening| *opening == connection).map(|_| link.name.clone());
         link.on_closed(connection, cause.clone());
         if let Some(peer) = opening {
-            self.say(Input::FeedNotOpened { peer, cause });
+            self.say(TransportInput::FeedNotOpened { peer, cause });
         }
         self.tell(id);
     }
@@ -107,11 +106,11 @@ impl TransportEngine {
             self.peers.get_mut(&id).and_then(|link| Some((link.name.clone(), link.next_told()?)))
         {
             match tell {
-                Tell::Disconnected(cause) => self.say(Input::Disconnected { peer: name, cause }),
+                Tell::Disconnected(cause) => self.say(TransportInput::Disconnected { peer: name, cause }),
                 Tell::Connected(connection) => {
                     let record = self.connections.get(&connection);
                     let address = record.map(|record| record.address.clone()).unwrap_or_default();
-                    self.say(Input::Connected { peer: name, address });
+                    self.say(TransportInput::Connected { peer: name, address });
                     self.start_early(id);
                 }
             }
@@ -138,7 +137,7 @@ impl TransportEngine {
             HandlerReport::NotOpened(cause) => {
                 if link.opening.take_if(|opening| *opening == connection).is_some() {
                     let peer = link.name.clone();
-                    self.say(Input::FeedNotOpened { peer, cause });
+                    self.say(TransportInput::FeedNotOpened { peer, cause });
                 }
             }
             HandlerReport::Inbound(stream) if link.told == LinkState::Connected => {
@@ -164,15 +163,10 @@ impl TransportEngine {
         record.streams.insert(feed, Arc::clone(&queue));
         link.streams += 1;
         self.shared.insert_stream(feed, Arc::clone(&queue));
-        let pump = StreamPump {
-            id: feed,
-            queue,
-            answers: self.answers.clone(),
-            counters: self.shared.counters(&link.name),
-            activity: record.activity.clone(),
-        };
+        let pump =
+            StreamPump { id: feed, queue, answers: self.answers.clone(), activity: record.activity.clone() };
         let (start, announced) = oneshot::channel();
-        let input = Input::FeedOpened { peer: link.name.clone(), stream: feed, role };
+        let input = TransportInput::FeedOpened { peer: link.name.clone(), stream: feed, role };
         self.outbox.push_back(PeerAnnouncement { input, then: Some(start) });
         let task = self.tasks.spawn(pump.run(stream, announced));
         self.served.insert(task.id(), Served { peer: id, connection, stream: feed });
@@ -216,7 +210,7 @@ impl TransportEngine {
         // Where they reached us meanwhile, that was the answer.
         if std::mem::take(&mut link.wanted) {
             let peer = link.name.clone();
-            self.say(Input::DialFailed { peer, failure: dial_failure(error, proved) });
+            self.say(TransportInput::DialFailed { peer, failure: dial_failure(error, proved) });
         }
         self.forget_idle(id);
     }

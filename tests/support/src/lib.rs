@@ -7,6 +7,7 @@
 
 pub mod delay;
 pub mod dice;
+mod doors;
 pub mod events;
 pub mod intelmq;
 pub mod node;
@@ -18,7 +19,7 @@ pub mod toml_lines;
 pub mod wait;
 
 pub use dice::Dice;
-pub use node::{Doors, Node, Said, binary, copy_dir, pair, trust, trust_by};
+pub use node::{Doors, Node, Said, binary, copy_dir, free_port, pair, trust, trust_by};
 pub use pipeline::{Consumer, Handed, Submitter};
 pub use redis::{Redis, RedisClient};
 pub use wait::{Stopwatch, pace, wait_for, wait_until};

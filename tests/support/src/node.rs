@@ -447,7 +447,7 @@ impl Said {
     }
 }
 
-fn find(list: &Value, name: &str) -> Value {
+pub(crate) fn find(list: &Value, name: &str) -> Value {
     let items = list.as_array().cloned().unwrap_or_default();
     items.into_iter().find(|item| item["name"] == name).unwrap_or_default()
 }

@@ -58,7 +58,7 @@ pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
         return Err(message.fault("ID", &id.into(), "1 or more of a-z, A-Z, 0-9, \".\", \"_\" and \"-\""));
     }
     let mut flat = FlatEvent::new("idea");
-    let detected = read_times(&message, &mut flat)?;
+    read_times(&message, &mut flat)?;
     let categories = message.texts("Category")?;
     if !members.contains_key("Category") {
         return Err(message.missing("Category"));
@@ -77,7 +77,7 @@ pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     let mut events = combine(flat, &categories, (sources, targets), &mut report)?;
     let links = links_of(&message, id)?;
     events.iter_mut().for_each(|event| event.links.clone_from(&links));
-    Ok(DecodedMessage { uuid: Some(uuid_of(id)), events, time: detected.timestamp(), report, label: None })
+    Ok(DecodedMessage { uuid: Some(uuid_of(id)), events, report, label: None })
 }
 
 /// Two readers would choose different ones of two keys that differ only in case.
@@ -93,8 +93,8 @@ fn check_keys(message: &MessagePart<'_>) -> Result<(), SubmitError> {
     }
 }
 
-/// Returns the time of detection.
-fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<UtcMoment, SubmitError> {
+/// Reads the times, of which that of detection is required.
+fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<(), SubmitError> {
     let time = |key: &str| match message.text(key)? {
         None => Ok(None),
         Some(text) => match UtcMoment::parse(text, ZoneRule::Required) {
@@ -112,7 +112,7 @@ fn read_times(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<UtcMome
             flat.keep(name, moment.intelmq());
         }
     }
-    Ok(detected)
+    Ok(())
 }
 
 fn read_texts(

@@ -5,7 +5,7 @@ mod decode;
 mod encode;
 mod networks;
 mod sides;
-mod syntax;
+pub(super) mod syntax;
 pub(super) mod table;
 
 use serde_json::Value;
@@ -26,6 +26,10 @@ impl ForeignFormat for IdeaFormat {
 
     fn code(&self) -> SubmitCode {
         SubmitCode::BadIdea
+    }
+
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        ["Format", "ID", "DetectTime", "Category"].iter().all(|key| message.contains_key(*key))
     }
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {

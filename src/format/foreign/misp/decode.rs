@@ -16,7 +16,6 @@ use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, parse_uuid};
 use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::link::Term;
-use crate::time::Timestamp;
 
 /// Returns the events of a message.
 ///
@@ -66,14 +65,11 @@ pub fn decode(message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     {
         report.lost(format!("Event.{key}"), "it describes the event as a whole, in text");
     }
-    let time =
-        event.members.get("timestamp").and_then(whole_number).and_then(|seconds| u64::try_from(seconds).ok());
     let mut labels = Vec::new();
     labels_of(event.members, &mut labels);
     Ok(DecodedMessage {
         uuid: Some(uuid),
         events,
-        time: time.map(|seconds| Timestamp(seconds.saturating_mul(1_000))),
         report,
         label: labels.into_iter().reduce(EventLabel::stricter),
     })

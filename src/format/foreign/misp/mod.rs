@@ -9,7 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
-use crate::format::label::{EventLabel, begins_with_tlp};
+use crate::format::label::EventLabel;
+use crate::format::meta::begins_with_tlp;
 use crate::format::refusal::{SubmitCode, SubmitError};
 
 /// The format `misp`.
@@ -22,6 +23,10 @@ impl ForeignFormat for MispFormat {
 
     fn code(&self) -> SubmitCode {
         SubmitCode::BadMisp
+    }
+
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        event_of(message).contains_key("uuid")
     }
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {

@@ -74,7 +74,7 @@ pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
         (_, replaced) => replaced,
     };
     let events = events_of(&flat, &addresses, &links, (&name, replaced));
-    Ok(DecodedMessage { uuid: Some(uuid_of(&name)), events, time: moment.timestamp(), report, label: None })
+    Ok(DecodedMessage { uuid: Some(uuid_of(&name)), events, report, label: None })
 }
 
 /// Returns one event for each address.

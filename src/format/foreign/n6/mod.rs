@@ -31,6 +31,11 @@ impl ForeignFormat for N6Format {
         percent_encoded(text)
     }
 
+    fn is_complete(&self, message: &JsonObject) -> bool {
+        let needed = ["id", "source", "restriction", "confidence", "category", "time"];
+        needed.iter().all(|key| message.contains_key(*key))
+    }
+
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
         let Some(value) = message.get("restriction").filter(|value| !value.is_null()) else { return };
         found.push(match value.as_str().and_then(read_restriction) {

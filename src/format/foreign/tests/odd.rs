@@ -1,4 +1,4 @@
-//! Odd messages: no input panics, loosens a label, or is half converted. `tests/fuzz.rs` goes on from here.
+//! Odd messages: no input panics, loosens a label, or is half converted. `tests/hostile/fuzz.rs` goes on from here.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

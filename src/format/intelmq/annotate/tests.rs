@@ -76,7 +76,7 @@ fn sealed_again(plain: &Envelope) -> Arc<Envelope> {
     let key = SealKey::new(std::array::from_fn(|at| if at == 0 { 9 } else { 0 })).unwrap();
     let core = Core { to: vec![PublisherName::parse("cert-ee").unwrap()], ..plain.core().clone() };
     let core = seal(core, &[key], &BodyIdSecret::new([7; 32]), &mut rand::rng()).unwrap();
-    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signer = Signer::new(crate::fixture::key(7));
     signer.sign(core).unwrap().envelope().clone()
 }
 

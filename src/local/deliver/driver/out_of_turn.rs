@@ -24,19 +24,23 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 }
                 HandedAgain::SetAside
             }
-            PendingWrite::Line { line, adapted } => {
-                let made = [PreparedLine { mark: None, line, adapted, expires: None }];
-                loop {
-                    let Some(taken) = self.hand(&made).await else { return Ok(()) };
-                    if taken? > 0 {
-                        break;
+            PendingWrite::Lines(lines) => {
+                let prepared = |(line, adapted)| PreparedLine { mark: None, line, adapted, expires: None };
+                let made: Vec<PreparedLine> = lines.into_iter().map(prepared).collect();
+                let mut left = made.as_slice();
+                while !left.is_empty() {
+                    let Some(taken) = self.hand(left).await else { return Ok(()) };
+                    left = &left[taken?.min(left.len())..];
+                    if left.len() < made.len() {
+                        continue;
                     }
                     claim.leave();
                     if self.behind.stopping.is_cancelled() || !claim.begin() {
                         return Ok(());
                     }
                 }
-                self.counters.handed(1, u64::from(adapted));
+                let adapted = made.iter().filter(|made| made.adapted).count();
+                self.counters.handed(made.len() as u64, adapted as u64);
                 HandedAgain::Taken
             }
         };

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::protocol::io::{StoreInput, StoreOutput, StoreQuestion};
 use crate::store::testing::{DAY_MS, START, carrier_of};
 
 const DAY: &str = "seen/2026-11-24";
@@ -119,8 +120,8 @@ fn a_day_that_is_half_removed_is_no_damage() {
     let world = open(dir.path());
     let old =
         (0..50).map(|n| NewRecord::Carrier(carrier_of("cert-at", 1_000 + n, 40, START.minus_ms(DAY_MS))));
-    world.store.handle(Output::Append { ticket: Ticket(1), records: old.collect() });
-    assert!(matches!(world.next(), Input::Stored { .. }));
+    world.store.handle(StoreOutput::Append { ticket: Ticket(1), records: old.collect() });
+    assert!(matches!(world.next(), StoreInput::Stored { .. }));
     world.append(0..100);
     world.store.close();
     let gone = dir.path().join("seen/2026-11-23");
@@ -155,9 +156,9 @@ fn a_broken_record_does_not_keep_a_node_from_starting() {
     let lacks = [BrokenEntry { seq: 7, key: key(6) }];
     assert_eq!(read_all(&world, 500).1, 1);
     overwrite(&dir.path().join("seen/2026-11-24/db"));
-    world.store.handle(Output::LookUp { ticket: Ticket(1), keys: (0..500).map(key).collect() });
-    assert!(matches!(world.next(), Input::Broken(broken) if broken == lacks));
-    let Input::Known { digests, .. } = world.next() else { panic!("not what is known") };
+    world.store.ask(StoreQuestion::LookUp { ticket: Ticket(1), keys: (0..500).map(key).collect() });
+    assert!(matches!(world.next(), StoreInput::Broken(broken) if broken == lacks));
+    let StoreInput::Known { digests, .. } = world.next() else { panic!("not what is known") };
     assert_eq!(digests.iter().flatten().count(), 499);
     world.store.close();
     let world = open_with(dir.path(), 512 * 1024).unwrap();

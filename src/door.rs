@@ -1,0 +1,304 @@
+//! The doors to the local pipeline as configured, `[[submit]]` and `[[consumer]]` (CONTRACT.md §4): `config` reads them
+//! from `intelmesh.toml`, and `local` opens them. Each kind of door is one variant with its own keys. Nothing here reads
+//! a file or connects.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::envelope::IdScheme;
+use crate::event::EventFormat;
+use crate::filter::Filter;
+use crate::format::foreign::{BodyFormat, default_node_name};
+use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
+use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
+use crate::identity::PublisherName;
+use crate::policy::Tlp;
+use crate::protocol::io::{ConsumerRequest, StartPosition};
+use crate::record::ConsumerName;
+
+/// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorLine(pub usize);
+
+impl PartialEq for DoorLine {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for DoorLine {}
+
+impl std::fmt::Display for DoorLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// All doors of one node, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoorSettings {
+    pub submits: Vec<SubmitSettings>,
+    pub consumers: Vec<ConsumerSettings>,
+}
+
+impl DoorSettings {
+    /// Returns the names of all doors.
+    pub fn names(&self) -> impl Iterator<Item = &ConsumerName> {
+        let submits = self.submits.iter().map(|door| &door.name);
+        submits.chain(self.consumers.iter().map(|door| &door.name))
+    }
+
+    /// Returns the effects of `in.sock` on each line: those of a `[[submit]]` from the socket, or `plain`.
+    pub fn at_socket(&self, plain: DoorDefaults) -> DoorDefaults {
+        match self.submits.iter().find(|door| door.from == SubmitSource::Socket) {
+            Some(door) => door.defaults(plain),
+            None => plain,
+        }
+    }
+
+    /// Returns the queues in Redis, with the names of their doors.
+    pub fn redis_queues(&self) -> impl Iterator<Item = (&ConsumerName, &RedisQueue)> {
+        let submits = self.submits.iter().filter_map(|door| match &door.from {
+            SubmitSource::IntelmqRedis(queue) => Some((&door.name, queue)),
+            _ => None,
+        });
+        submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
+            ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
+            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) => None,
+        }))
+    }
+}
+
+/// `[[submit]]`: events of the pipeline come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmitSettings {
+    /// Names the door in status, and `aside/NAME.jsonl`.
+    pub name: ConsumerName,
+    pub from: SubmitSource,
+    pub adds: DoorAdds,
+}
+
+impl SubmitSettings {
+    /// Returns the effects of this door on each line, as changes to `plain`. A key that is not given has the default of
+    /// the kind of door.
+    pub fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
+        let intelmq = EventFormat::intelmq();
+        let plain = match &self.from {
+            SubmitSource::Socket => plain,
+            // A message of another system is carried as it came.
+            SubmitSource::Spool(spool) if spool.format != intelmq => DoorDefaults {
+                ids: IdScheme::Body,
+                messages: MessageRule { format: Some(spool.format.clone()), convert: false },
+                ..plain
+            },
+            _ => plain.at_intelmq(),
+        };
+        let adds = self.adds.clone();
+        DoorDefaults {
+            tlp: adds.tlp,
+            to: adds.to,
+            ids: adds.ids.unwrap_or(plain.ids),
+            strip: adds.strip.unwrap_or(plain.strip),
+            mask_secrets: adds.mask_secrets.unwrap_or(plain.mask_secrets),
+            republish: adds.republish,
+            seal: adds.seal,
+            multiple_values: adds.multiple_values,
+            messages: MessageRule { convert: adds.convert, ..plain.messages },
+            ..plain
+        }
+    }
+}
+
+/// The kinds of `[[submit]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubmitSource {
+    /// `run/in.sock`, which is always there: such a section says what it adds.
+    Socket,
+    IntelmqTcp(TcpSource),
+    IntelmqRedis(RedisQueue),
+    /// A directory as Warden's filer uses it.
+    Spool(SpoolSource),
+}
+
+impl SubmitSource {
+    /// Returns the word for it in `from`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::IntelmqTcp(_) => "intelmq-tcp",
+            Self::IntelmqRedis(_) => "intelmq-redis",
+            Self::Spool(_) => "spool",
+        }
+    }
+}
+
+/// A directory with messages of one format in `incoming`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolSource {
+    pub dir: PathBuf,
+    pub format: EventFormat,
+}
+
+/// We are the collector: IntelMQ's TCP output connects here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSource {
+    pub listen: SocketAddr,
+    /// Networks that may connect; empty: this machine.
+    pub allow: Vec<IpNet>,
+    /// Ends each event, instead of a length before it.
+    pub separator: Option<String>,
+    /// False: the sender reads no `Ok`.
+    pub answers: bool,
+}
+
+/// A queue of a bot of IntelMQ's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisQueue {
+    /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
+    pub url: String,
+    pub url_line: DoorLine,
+    pub queue: String,
+    /// Holds the password, so that it need not stand in the configuration.
+    pub password_file: Option<PathBuf>,
+    /// Certificates that the server's is checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Changes of a door to each event on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorAdds {
+    pub tlp: Option<Tlp>,
+    pub to: Vec<PublisherName>,
+    pub ids: Option<IdScheme>,
+    /// `None`: the default list of IntelMQ's doors, nothing at the socket.
+    pub strip: Option<Vec<StripRule>>,
+    /// `None`: as `strip`, at IntelMQ's doors and not at the socket.
+    pub mask_secrets: Option<bool>,
+    pub republish: bool,
+    /// Everything is sealed to its recipients.
+    pub seal: bool,
+    pub multiple_values: MultipleValues,
+    /// Messages of other formats become IntelMQ events before they are signed.
+    pub convert: bool,
+}
+
+/// `[[consumer]]`: accepted events are handed to the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// Names its position in the journal, and `aside/NAME.jsonl`.
+    pub name: ConsumerName,
+    pub to: ConsumerTarget,
+    pub form: ConsumerForm,
+    /// Start position while it has none of its own; `None`: the earliest event.
+    pub from: Option<StartPosition>,
+    /// Also events that this node published.
+    pub own: bool,
+    pub filter: Option<Arc<Filter>>,
+    /// Line of the filter.
+    pub filter_line: Option<DoorLine>,
+}
+
+impl ConsumerSettings {
+    /// Returns the request that this door sends to the core.
+    pub fn request(&self) -> ConsumerRequest {
+        ConsumerRequest {
+            name: Some(self.name.clone()),
+            from: self.from,
+            own: self.own,
+            acks: true,
+            filter: self.filter.clone(),
+        }
+    }
+
+    /// Returns the form of events that leave here, with IntelMQ's own list of fields.
+    pub fn hand_off(&self, publisher: &PublisherName) -> IntelmqHandOff {
+        let form = &self.form;
+        // A bot that finds an element without `__type` in its queue never gets past it.
+        let with_type = form.with_type || matches!(self.to, ConsumerTarget::IntelmqRedis { .. });
+        let spool = match &self.to {
+            ConsumerTarget::Spool(target) => Some(target),
+            _ => None,
+        };
+        IntelmqHandOff {
+            hand_off: HandOff { form: form.form, format: self.format(), with_type },
+            node: spool.map(|target| target.node.clone().unwrap_or_else(|| default_node_name(publisher))),
+            annotate: form.annotate,
+            strict: form.strict,
+            sender_feed: form.sender_feed,
+            relation_fields: form.relation_fields.clone(),
+            ..IntelmqHandOff::default()
+        }
+    }
+}
+
+impl ConsumerSettings {
+    /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
+    /// another format.
+    pub fn format(&self) -> Option<BodyFormat> {
+        let spool = matches!(self.to, ConsumerTarget::Spool(_)).then_some(BodyFormat::Idea);
+        self.form.format.or(spool)
+    }
+}
+
+/// The kinds of `[[consumer]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerTarget {
+    IntelmqTcp(TcpTarget),
+    /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
+    IntelmqRedis {
+        queue: RedisQueue,
+        queue_max: u64,
+    },
+    Spool(SpoolTarget),
+}
+
+impl ConsumerTarget {
+    /// Returns the word for it in `to`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::IntelmqTcp(_) => "intelmq-tcp",
+            Self::IntelmqRedis { .. } => "intelmq-redis",
+            Self::Spool(_) => "spool",
+        }
+    }
+}
+
+/// Writes files for Warden's filer, and waits while `incoming` has `queue_max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolTarget {
+    pub dir: PathBuf,
+    pub queue_max: u64,
+    /// The name of this node in messages of IDEA; made from its name if it is missing.
+    pub node: Option<String>,
+}
+
+/// We are the output: connects to IntelMQ's TCP collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpTarget {
+    /// Host and port; a name is looked up for each connection.
+    pub connect: String,
+    /// Ends each event, instead of a length before it.
+    pub separator: Option<String>,
+}
+
+/// How events leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerForm {
+    pub form: DeliveryForm,
+    /// Bodies of another format are converted to this one.
+    pub format: Option<BodyFormat>,
+    pub with_type: bool,
+    /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
+    pub annotate: bool,
+    /// Sets aside events that would have to be adapted.
+    pub strict: bool,
+    /// The sender's `time.observation` and `feed.*` replace the receiver's.
+    pub sender_feed: SenderFeed,
+    /// The receiver's field list; `None`: IntelMQ 3.5.0's.
+    pub harmonization: Option<PathBuf>,
+    /// The fields of plain events that say which event withdraws or replaces which.
+    pub relation_fields: RelationFields,
+}

@@ -1,0 +1,5 @@
+//! Bytes and answers that nobody should send: each door takes them without harm.
+
+mod fail_closed;
+mod fuzz;
+mod peers;
