@@ -299,7 +299,11 @@ fn receive(
     (receive, ignore)
 }
 
-pub(super) fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
+pub(super) fn rate(
+    section: &TomlSection<'_, '_>,
+    key: &'static str,
+    report: &mut ConfigReport,
+) -> Option<Rate> {
     section.choice(key, "a rate like \"100/s\"", report, |text| {
         let number = text.strip_suffix("/s")?.trim_end();
         let digits = number.bytes().all(|b| b.is_ascii_digit());

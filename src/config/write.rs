@@ -19,8 +19,8 @@ use crate::identity::{PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
-pub use clients::{NewClient, add_client, remove_client};
 pub use super::node_text::NewNode;
+pub use clients::{NewClient, add_client, remove_client};
 
 /// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;

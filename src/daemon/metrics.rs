@@ -41,7 +41,7 @@ impl NodeMetrics {
     }
 
     /// `asks` is weak: the loop ends once nobody else may ask it.
-    fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
+    pub fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
         let stopping = Arc::clone(&self.stopping);
         let snapshot = move || -> futures::future::BoxFuture<'static, _> {
             let asks = asks.upgrade().filter(|_| !stopping.load(Ordering::Relaxed));

@@ -222,7 +222,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let journal = journal_questions(&store, opened.ends.log_id);
     let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
-    let web = web::open(&config, &peers, &doors, &service)?;
+    let web = web::open(&config, &peers, &doors, &service, metrics.source(asks.downgrade()))?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     node.handle_input(StoreInput::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {

@@ -13,6 +13,7 @@ use crate::daemon::control::{AskCommand, ControlAsk, ControlService};
 use crate::envelope::IdScheme;
 use crate::format::DoorDefaults;
 use crate::local::LocalDoors;
+use crate::metrics::MetricsSource;
 use crate::record::ConsumerName;
 use crate::web::{self, AskNode, ClientTable, PlaceConsumer, TlsFiles, WebError, WebServices, WebSetup};
 
@@ -39,6 +40,7 @@ pub fn open(
     peers: &PeerFiles,
     doors: &LocalDoors,
     service: &ControlService,
+    metrics: MetricsSource,
 ) -> Result<WebParts, WebError> {
     let clients = Arc::new(ClientTable::default());
     clients.replace(&peers.clients);
@@ -53,6 +55,7 @@ pub fn open(
             lists: Arc::new(move || Box::new(FileLists::new(&lists))),
             ask: ask(service),
             place: place(&service.asks),
+            metrics,
         };
         web::open(&setup(settings), services, Arc::clone(&clients))?;
         tracing::info!(listen = %settings.listen, tls = settings.tls.is_some(), "HTTP door open");

@@ -27,6 +27,7 @@ pub use door::{DoorDefaults, MessageRule, MultipleValues};
 pub use draft::{CoreDraft, IdInputs};
 pub use handoff::{Carried, DeliveryForm, HandOff};
 pub use intake::{ParsedSubmission, Returned, intake};
+pub use posted_by::is_posted_by;
 pub use refusal::{SubmitCode, SubmitError};
 pub use republish::ChildEvent;
 pub use strip::{StripRule, StripRuleError};

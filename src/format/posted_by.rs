@@ -35,6 +35,15 @@ pub(super) fn posted_by(ext: Option<&Bytes>, client: &PublisherName) -> Result<B
     Ok(with.into())
 }
 
+/// Returns true if the event with this `ext` was posted by `client`.
+pub fn is_posted_by(ext: Option<&Bytes>, client: &PublisherName) -> bool {
+    let scan = ext.and_then(|ext| json::scan(ext, JSON_DEPTH_MAX).ok());
+    scan.is_some_and(|scan| {
+        let posted = scan.members.iter().find(|member| member.key == KEY);
+        posted.is_some_and(|member| scan.text[member.value_at.clone()] == format!("\"{client}\""))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +58,11 @@ mod tests {
             (Some("{\"client\":{\"x\":[1]},\"b\":2}"), "{\"client\":\"soc\",\"b\":2}"),
         ] {
             let ext = ext.map(|text| Bytes::from_static(text.as_bytes()));
-            assert_eq!(posted_by(ext.as_ref(), &client).unwrap(), want);
+            assert!(!is_posted_by(ext.as_ref(), &client));
+            let posted = posted_by(ext.as_ref(), &client).unwrap();
+            assert_eq!(posted, want);
+            assert!(is_posted_by(Some(&posted), &client));
+            assert!(!is_posted_by(Some(&posted), &PublisherName::parse("so").unwrap()));
         }
         let full = format!("{{\"a\":\"{}\"}}", "x".repeat(EXT_BYTES_MAX - 8));
         assert_eq!(full.len(), EXT_BYTES_MAX);

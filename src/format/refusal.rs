@@ -147,6 +147,12 @@ impl SubmitError {
             .hint("give the new event an id of its own, and link it with `replaces`")
     }
 
+    /// Refuses to withdraw or replace an event that the client did not post, or that is no longer held.
+    pub fn not_posted_by_client(target: &EventId) -> Self {
+        Self::new(SubmitCode::Forbidden, format!("this client may not take back {target}"))
+            .hint("a client takes back only events that it posted itself, while this node holds them")
+    }
+
     /// Refuses an event that the client's `[receive] where` does not admit.
     pub fn forbidden() -> Self {
         Self::new(SubmitCode::Forbidden, "this client may not post such an event")

@@ -3,6 +3,9 @@
 /// Connections to the HTTP door at a time; more wait in the socket.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 
+/// Those of one address (IPv6: one /64); one more is closed at once.
+pub const WEB_CONNECTIONS_PER_ADDRESS_MAX: usize = WEB_CONNECTIONS_MAX / 2;
+
 /// Requests of one client at a time, streams and long polls among them; one more is `rate_limited`.
 pub const WEB_REQUESTS_PER_CLIENT_MAX: usize = 16;
 
@@ -15,6 +18,12 @@ pub const WEB_URI_BYTES_MAX: usize = 16 * 1024;
 
 /// KiB of bodies that the HTTP door holds, over all connections. Beyond it requests wait.
 pub const WEB_HELD_KIB_MAX: usize = 128 * 1024;
+
+/// Those of one client: one that reads slowly must not take the room of all others.
+pub const WEB_CLIENT_HELD_KIB_MAX: usize = 32 * 1024;
+
+/// Consumers of one client with a kept position.
+pub const CLIENT_CONSUMERS_MAX: usize = 16;
 
 /// Threads that read the journal for HTTP clients: a part of those for what blocks.
 pub const WEB_READERS_MAX: usize = 4;

@@ -1,20 +1,17 @@
-//! What the HTTP door shares with the doors here: the way of an event in, the way out, the time, and the end.
+//! What the HTTP door shares with the doors here: the way of an event in, the time, and the end.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::DoorContext;
-use super::deliver::opening::OutgoingLine;
-use super::deliver::socket::carried;
 use super::framing::SocketLine;
 use super::submit::socket::put_answer;
 use super::submit::submission::{EventSubmitter, SubmissionOutcome};
 use crate::filter::Filter;
-use crate::format::{DoorDefaults, HandOff, SubmitError};
+use crate::format::{DoorDefaults, SubmitError};
 use crate::identity::PublisherName;
 use crate::limits::{SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX};
-use crate::record::Entry;
 use crate::time::Timestamp;
 
 /// The doors, as the HTTP door sees them.
@@ -43,11 +40,6 @@ impl ClientDoor {
         let door = DoorDefaults { client: Some(client.clone()), ..defaults.clone() };
         let submitter = EventSubmitter::new(&self.0.behind, door, Arc::clone(&self.0.pending));
         ClientSubmitter(Arc::new(submitter.admitting(admits)))
-    }
-
-    /// Appends the line of an entry, without a line break. Returns false if its body is sealed: none is opened here.
-    pub fn write_line(&self, hand_off: HandOff, entry: &Entry, out: &mut Vec<u8>) -> bool {
-        hand_off.write_line(&carried(entry, &OutgoingLine::Plain), out)
     }
 
     /// Returns the time for events that expire; `None` while the clock is not to be trusted.

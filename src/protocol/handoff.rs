@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::envelope::IdScheme;
-use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
+use crate::limits::{CLIENT_CONSUMERS_MAX, CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
 use crate::policy::{self, ConsumerTerms, NotHandedOff};
 use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
@@ -355,15 +355,17 @@ impl ConsumerHandoffs {
     /// Moves the position of `name`, which is read past the core, forward to `seq`. It begins there if it is new.
     ///
     /// # Errors
-    /// Too many consumers have names.
+    /// Too many consumers have names, or too many of this client.
     pub fn place(
         &mut self,
         name: &ConsumerName,
         seq: u64,
         core: &mut CoreState,
     ) -> Result<(), CommandRefused> {
-        let known = core.disk.ledger.consumers.get(name).map(|position| position.seq);
-        if known.is_none() && core.disk.ledger.consumers.len() >= CONSUMERS_MAX {
+        let consumers = &core.disk.ledger.consumers;
+        let known = consumers.get(name).map(|position| position.seq);
+        let of_client = || consumers.keys().filter(|other| other.client() == name.client()).count();
+        if known.is_none() && (consumers.len() >= CONSUMERS_MAX || of_client() >= CLIENT_CONSUMERS_MAX) {
             return Err(CommandRefused::TooManyConsumers);
         }
         let seq = seq.min(core.disk.ends.last.seq);

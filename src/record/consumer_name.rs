@@ -33,6 +33,11 @@ impl ConsumerName {
         }
     }
 
+    /// Returns the client of the HTTP door that it belongs to.
+    pub fn client(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(client, _)| client)
+    }
+
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0

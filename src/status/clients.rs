@@ -19,7 +19,14 @@ pub struct ClientStatus {
     pub handed: u64,
     pub posted: u64,
     pub refused: u64,
-    /// The highest seq that it has read to.
+    /// The last piece of the journal that it has read without a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_to: Option<u64>,
+    pub read: Option<ReadSpan>,
+}
+
+/// The entries behind `after`, up to and with `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadSpan {
+    pub after: u64,
+    pub to: u64,
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
-pub use clients::ClientStatus;
+pub use clients::{ClientStatus, ReadSpan};
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
 pub use health::{HealthCode, HealthThresholds, derive, health_line};
 #[cfg(feature = "node")]

@@ -10,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{ClientFile, TokenHash};
 use crate::identity::PublisherName;
-use crate::limits::WEB_REQUESTS_PER_CLIENT_MAX;
+use crate::limits::{WEB_CLIENT_HELD_KIB_MAX, WEB_REQUESTS_PER_CLIENT_MAX};
 use crate::protocol::bucket::TokenBucket;
-use crate::status::ClientStatus;
+use crate::status::{ClientStatus, ReadSpan};
 use crate::time::{Now, Timestamp};
 
 /// All clients; shared with the loop, which replaces the files.
@@ -26,12 +26,14 @@ pub struct ClientTable {
 #[derive(Debug)]
 pub(super) struct ClientActivity {
     requests: Arc<Semaphore>,
+    /// KiB of bodies: see `room`.
+    pub held: Arc<Semaphore>,
     bucket: Mutex<Option<TokenBucket>>,
     handed: AtomicU64,
     posted: AtomicU64,
     refused: AtomicU64,
-    /// The last seq of a page that was handed to it; 0 for none.
-    read_to: AtomicU64,
+    /// The last piece of the journal that it has read without a gap.
+    read: Mutex<Option<ReadSpan>>,
     /// ms since the epoch; 0 if it has not come yet.
     last: AtomicU64,
 }
@@ -40,11 +42,12 @@ impl Default for ClientActivity {
     fn default() -> Self {
         Self {
             requests: Arc::new(Semaphore::new(WEB_REQUESTS_PER_CLIENT_MAX)),
+            held: Arc::new(Semaphore::new(WEB_CLIENT_HELD_KIB_MAX)),
             bucket: Mutex::default(),
             handed: AtomicU64::default(),
             posted: AtomicU64::default(),
             refused: AtomicU64::default(),
-            read_to: AtomicU64::default(),
+            read: Mutex::default(),
             last: AtomicU64::default(),
         }
     }
@@ -95,7 +98,7 @@ impl ClientTable {
                 handed: count(&did.handed),
                 posted: count(&did.posted),
                 refused: count(&did.refused),
-                read_to: Some(count(&did.read_to)).filter(|seq| *seq > 0),
+                read: did.read.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             }
         };
         files.iter().map(of).collect()
@@ -115,9 +118,16 @@ impl ClientActivity {
         Arc::clone(&self.requests).try_acquire_owned().ok()
     }
 
-    pub fn count_handed(&self, lines: usize, to: u64) {
+    /// Notes a page with `lines` events, of the entries in `span`.
+    pub fn count_handed(&self, lines: usize, span: ReadSpan) {
         self.handed.fetch_add(lines as u64, Ordering::Relaxed);
-        self.read_to.fetch_max(to, Ordering::Relaxed);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        *read = Some(match read.take() {
+            Some(before) if before.after <= span.to && span.after <= before.to => {
+                ReadSpan { after: before.after.min(span.after), to: before.to.max(span.to) }
+            }
+            _ => span,
+        });
     }
 
     pub fn count_posted(&self, taken: u64, refused: u64) {

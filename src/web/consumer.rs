@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use tokio::sync::OwnedMutexGuard;
 
@@ -69,16 +69,7 @@ pub(super) async fn read(
     let name = ConsumerName::of_client(&client.name, name)
         .map_err(|fault| Problem::bad(format!("invalid consumer \"{name:.80}\": {fault}")))?;
     let turn = web.turns.take(&name).await?;
-    let acked = match query.after {
-        Some(StartPlace::Cursor(cursor)) => {
-            let file = client.file().ok_or_else(Problem::unauthorized)?;
-            let (state, asked) = (Arc::clone(&web), Arc::clone(&query));
-            let start = move || PageReader::new(state, file, asked)?.start(StartPlace::Cursor(cursor));
-            Some(web.room.work(start).await?)
-        }
-        _ => None,
-    };
-    let position = (web.services.place)(name.clone(), acked).await.map_err(Problem::busy)?;
+    let position = (web.services.place)(name.clone(), None).await.map_err(Problem::busy)?;
     let at = match (query.after, position) {
         // The client says what it has, even if that is less than the position.
         (Some(place @ StartPlace::Cursor(_)), _) => place,
@@ -86,9 +77,14 @@ pub(super) async fn read(
         (None, None) => StartPlace::Earliest,
         (_, Some(position)) => web.place_of(position),
     };
+    let file = client.file().ok_or_else(Problem::unauthorized)?;
+    let (state, asked) = (Arc::clone(&web), Arc::clone(&query));
+    let start = web.room.work(move || PageReader::new(state, file, asked)?.start(at)).await?;
+    // What the client has is kept before it gets more, and a name too many is refused before anything is read for it.
+    (web.services.place)(name.clone(), Some(start)).await.map_err(Problem::busy)?;
     let (encoded, room) = await_page(&web, &client, &query, at, &headers).await?;
     let pending = PendingPosition { name, seq: encoded.page().next.seq, _turn: turn };
-    let mut response = answer(&client, &query, encoded, room, &headers);
+    let mut response = answer(&client, &query, encoded, room, (&Method::GET, &headers));
     place.connection.owe(pending);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Ok(response)

@@ -10,13 +10,13 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::WebState;
 use super::clients::ClientHandle;
+use super::page::{may_have, shown, write_event};
 use super::problem::Problem;
 use super::query::{known_once, pairs};
 use crate::config::ClientFile;
 use crate::control::{ControlReply, ControlRequest, EventRef};
 use crate::format::{DeliveryForm, HandOff};
 use crate::limits::TRACE_NAMING_MAX;
-use crate::policy;
 use crate::record::Entry;
 
 /// The description of this interface in OpenAPI 3.1; a test compares it with the routes.
@@ -41,7 +41,7 @@ pub(super) async fn event(
     let body = web.room.work(move || {
         let entry = find(&state, &file, &id)?;
         let mut body = Vec::new();
-        state.services.door.write_line(HandOff { form, ..HandOff::default() }, &entry, &mut body);
+        write_event(&state, &file, HandOff { form, ..HandOff::default() }, &entry, &mut body);
         body.push(b'\n');
         Ok(body)
     });
@@ -65,11 +65,6 @@ fn find(web: &WebState, file: &ClientFile, id: &str) -> Result<Arc<Entry>, Probl
     found.pop().ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "unknown_event", format!("no event {wanted} for this client"))
     })
-}
-
-fn may_have(web: &WebState, file: &ClientFile, entry: &Entry) -> bool {
-    let now = web.services.door.steady_now();
-    policy::share_with_client(entry.envelope.core(), &entry.path, &web.own, &file.share, now).is_ok()
 }
 
 pub(super) async fn trace(
@@ -107,16 +102,22 @@ fn traced(web: &WebState, file: &ClientFile, id: &str) -> Result<serde_json::Val
         "parent": core.parent.as_ref().map(ToString::to_string),
         "links": links,
         "named_by": named_by,
-        "withdrawn_by": entry.withdrawn_by.as_ref().map(ToString::to_string),
-        "replaced_by": entry.replaced_by.as_ref().map(ToString::to_string),
+        "withdrawn_by": shown(web, file, entry.withdrawn_by.as_ref()).map(ToString::to_string),
+        "replaced_by": shown(web, file, entry.replaced_by.as_ref()).map(ToString::to_string),
         "more": more,
     }))
 }
 
-pub(super) async fn status(State(web): State<Arc<WebState>>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn status(
+    State(web): State<Arc<WebState>>,
+    Extension(client): Extension<ClientHandle>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     known_once(&pairs(&uri)?, &[])?;
     match (web.services.ask)(ControlRequest::Status).await {
-        Ok(ControlReply::Status(snapshot)) => {
+        Ok(ControlReply::Status(mut snapshot)) => {
+            // Who else reads here is not for clients.
+            snapshot.clients.retain(|other| other.name == client.name);
             serde_json::to_vec(&*snapshot).map(json).map_err(|error| Problem::unreadable(&error))
         }
         Ok(_) | Err(_) => Err(Problem::stopping()),
@@ -132,4 +133,23 @@ pub(super) fn json(body: Vec<u8>) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which methods each path has is asked of a running node by the tests of real nodes.
+    #[test]
+    fn every_route_is_described_and_no_other() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut described: Vec<&str> =
+            described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        described.sort_unstable();
+        let sources = [include_str!("mod.rs"), include_str!("../metrics/serve.rs")];
+        let routes = sources.iter().flat_map(|text| text.split(".route(\"").skip(1));
+        let mut routes: Vec<&str> = routes.filter_map(|rest| rest.split('"').next()).collect();
+        routes.sort_unstable();
+        assert_eq!(routes, described);
+    }
 }

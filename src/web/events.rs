@@ -19,6 +19,7 @@ use super::room::{HeldRoom, PAGE_ROOM_BYTES, shrink};
 use super::{RequestPlace, WebState, consumer, stream};
 use crate::clock;
 use crate::limits::PAGE_AGE_S;
+use crate::status::ReadSpan;
 
 /// A page, encoded for its client.
 struct EncodedPage {
@@ -45,7 +46,7 @@ pub(super) async fn read(
     }
     let after = query.after.unwrap_or(StartPlace::Earliest);
     let (encoded, room) = await_page(&web, &client, &query, after, &headers).await?;
-    Ok(answer(&client, &query, encoded, room, &headers))
+    Ok(answer(&client, &query, encoded, room, (&method, &headers)))
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -65,7 +66,7 @@ pub(super) async fn await_page(
     let mut newest = web.services.store.newest();
     let mut place = Place::Named(place);
     loop {
-        let mut room = web.room.hold(PAGE_ROOM_BYTES).await?;
+        let mut room = web.room.hold(&client.activity, PAGE_ROOM_BYTES).await?;
         // Seen before the page is read: what comes later wakes the wait.
         newest.borrow_and_update();
         let encoded = read_page(web, client, query, place, headers).await?;
@@ -127,17 +128,20 @@ async fn read_page(
         .await
 }
 
-/// Answers a page. A full page never changes, and may be kept by the client; the last one grows.
+/// Answers a page. A full page behind a cursor never changes, and may be kept by the client; the last one grows, and
+/// `earliest`, `now` and a time are not always the same place.
 pub(super) fn answer(
     client: &ClientHandle,
     query: &ReadQuery,
     EncodedPageParts(encoded): EncodedPageParts,
     room: HeldRoom,
-    asked: &HeaderMap,
+    (method, asked): (&Method, &HeaderMap),
 ) -> Response {
     let EncodedPage { page, body, coding, tag } = encoded;
-    client.activity.count_handed(page.lines, page.next.seq);
-    let is_kept = page.full && query.consumer.is_none();
+    if method != Method::HEAD {
+        client.activity.count_handed(page.lines, ReadSpan { after: page.after, to: page.next.seq });
+    }
+    let is_kept = page.full && query.consumer.is_none() && matches!(query.after, Some(StartPlace::Cursor(_)));
     let mut response = match is_kept && is_had(asked, &tag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => HeldBody::body(body, room).into_response(),

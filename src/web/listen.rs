@@ -21,8 +21,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::WebState;
+use super::addresses::AddressTable;
 use super::guard::ConnectionState;
 use crate::limits::{WEB_BUFFER_BYTES, WEB_CONNECTIONS_MAX};
 
@@ -33,6 +35,10 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const WRITE_STALLS: Duration = Duration::from_secs(30);
 /// How long a client may take to end a connection of which it has read everything.
 const END_WITHIN: Duration = Duration::from_secs(10);
+/// Over TLS the client may end first, for this long.
+const CLIENT_ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// Nothing wakes us when the last byte is acknowledged: it is looked at this often.
+const ACKNOWLEDGED_AGAIN: Duration = Duration::from_millis(2);
 
 /// Accepts until the node stops. Beyond the bound connections wait in the socket.
 pub(super) async fn accept(
@@ -42,13 +48,16 @@ pub(super) async fn accept(
     web: Arc<WebState>,
 ) {
     let room = Arc::new(Semaphore::new(WEB_CONNECTIONS_MAX));
+    let addresses = AddressTable::default();
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                // One address may not take the room of all others.
+                let Some(address) = addresses.take(from.ip()) else { continue };
                 let (tls, router, state) = (tls.clone(), router.clone(), Arc::clone(&web));
                 web.services.door.spawn(async move {
                     serve(stream, tls, router, state).await;
-                    drop(permit);
+                    drop((permit, address));
                 });
             }
             Err(error) => {
@@ -83,7 +92,7 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, web:
 /// Answers the requests of one connection.
 async fn exchange<S>(stream: S, local: SocketAddr, router: Router, web: Arc<WebState>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + OverTcp + Unpin + Send + 'static,
 {
     let state = ConnectionState::new(local.ip());
     let for_requests = state.clone();
@@ -120,14 +129,63 @@ where
     }
 }
 
+/// A stream over TCP.
+trait OverTcp {
+    fn tcp(&self) -> &TcpStream;
+    /// The end of the stream is a message of its own, which a client that closes leaves unread.
+    const ENDS_BY_MESSAGE: bool;
+}
+
+impl OverTcp for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+    const ENDS_BY_MESSAGE: bool = false;
+}
+
+impl OverTcp for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+    const ENDS_BY_MESSAGE: bool = true;
+}
+
 type Answering = Pin<Box<dyn Future<Output = Result<Response<axum::body::Body>, Infallible>> + Send>>;
 
-/// Ends our side and waits for the other one. If it left anything unread, its kernel sends a reset: an error.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut PacedStream<S>) -> io::Result<()> {
-    stream.shutdown().await?;
+/// Ends our side and waits for the other one. If the client left anything unread, or was gone before everything had come,
+/// its kernel sends a reset: an error.
+async fn end<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(stream: &mut PacedStream<S>) -> io::Result<()> {
+    // Our message of the end would lie unread with a client that closes now, and turn its end into a reset.
+    if !S::ENDS_BY_MESSAGE || tokio::time::timeout(CLIENT_ENDS_WITHIN, read_to_end(stream)).await.is_err() {
+        stream.shutdown().await?;
+        read_to_end(stream).await?;
+    }
+    // Over TLS a client that has closed may take the message or not: its kernel has said already that it read all.
+    let _ = stream.shutdown().await;
+    acknowledged(stream.inner.tcp()).await
+}
+
+async fn read_to_end<S: AsyncRead + Unpin>(stream: &mut PacedStream<S>) -> io::Result<()> {
     let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
+    loop {
+        match stream.read(&mut rest).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // Many clients end the connection below TLS without a word.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits until the kernel of the client has acknowledged everything up to our end, or has reset the connection. An end
+/// alone proves nothing: a client that was killed early sends one before the rest of the answer arrives.
+async fn acknowledged(tcp: &TcpStream) -> io::Result<()> {
+    // A connection that both sides have ended, and that is acknowledged, is no connection any more.
+    while tcp.peer_addr().is_ok() {
+        tokio::time::sleep(ACKNOWLEDGED_AGAIN).await;
+    }
+    tcp.take_error()?.map_or(Ok(()), Err)
 }
 
 /// A stream on which a write that makes no progress for too long is an error.

@@ -1,10 +1,11 @@
-//! The HTTP door (CONTRACT.md §7), for those who run no node. In reading order: `clients` (who may come), `listen`
-//! (connections), `guard` (what is asked of each request), `problem` (errors), `query` and `cursor`, `room` and `page`
+//! The HTTP door (CONTRACT.md §7), for those who run no node. In reading order: `clients` (who may come), `listen` and
+//! `addresses` (connections), `guard` (what is asked of each request), `problem` (errors), `query` and `cursor`, `room` and `page`
 //! (reading the journal), `events`, `stream` and `consumer` (its forms), `post`, `details` and `stats`, `encode` and `tls`.
 //!
 //! It decides nothing: `policy` says who may have what, and events come in by the way of `local`. Readers go past the
 //! core, on a few threads of their own: a slow or hostile client holds up neither peers nor sockets.
 
+mod addresses;
 mod clients;
 mod consumer;
 mod cursor;
@@ -37,6 +38,7 @@ use crate::control::{ControlRefusal, ControlReply, ControlRequest};
 use crate::format::DoorDefaults;
 use crate::identity::NodeNames;
 use crate::local::{ClientDoor, MakeLists};
+use crate::metrics::{self, MetricsSource};
 use crate::record::ConsumerName;
 use crate::store::Store;
 
@@ -78,6 +80,8 @@ pub struct WebServices {
     pub lists: MakeLists,
     pub ask: AskNode,
     pub place: PlaceConsumer,
+    /// What `/metrics` and `/healthz` show.
+    pub metrics: MetricsSource,
 }
 
 /// Why the door cannot open. The operator must fix it; the node does not start.
@@ -158,10 +162,11 @@ fn router(state: &Arc<WebState>) -> Router {
         .route("/v1/stats", get(stats::stats))
         .route("/v1/status", get(details::status))
         .route("/v1/openapi.json", get(details::openapi))
+        .with_state(Arc::clone(state))
+        .merge(metrics::routes(state.services.metrics.clone()))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(state), guard::guard))
-        .with_state(Arc::clone(state))
 }
 
 async fn unknown_path() -> Problem {

@@ -10,7 +10,8 @@ use super::query::ReadQuery;
 use super::{WebState, cursor};
 use crate::config::ClientFile;
 use crate::filter::{Filter, FilterFacts};
-use crate::format::HandOff;
+use crate::format::{Carried, HandOff};
+use crate::identity::EventId;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_SCAN_BYTES_MAX, READ_BYTES, TWINS_MAX};
 use crate::policy;
 use crate::record::{Entry, JournalEnds};
@@ -39,6 +40,8 @@ pub(super) struct PageBounds {
 pub(super) struct Page {
     pub body: Vec<u8>,
     pub lines: usize,
+    /// Its first entry lies behind this seq.
+    pub after: u64,
     /// The place behind the last entry that was looked at.
     pub next: Mark,
     pub ends: JournalEnds,
@@ -100,13 +103,14 @@ impl PageReader {
     /// Reads the page after `after`.
     ///
     /// # Errors
-    /// The store cannot read.
+    /// The store cannot read; `cursor_gone` if retention took entries in between.
     pub fn page(&self, after: u64, bounds: PageBounds) -> Result<Page, Problem> {
         let store = &self.web.services.store;
         let ends = store.ends();
         let mut page = Page {
             body: Vec::new(),
             lines: 0,
+            after,
             next: Mark { seq: after, ..ends.floor },
             ends,
             full: false,
@@ -117,6 +121,11 @@ impl PageReader {
         while scanned < PAGE_SCAN_BYTES_MAX {
             let read =
                 store.read_after(page.next.seq, READ_BYTES).map_err(|error| Problem::unreadable(&error))?;
+            let ends = store.ends();
+            if ends.floor.seq > page.next.seq {
+                // Retention was faster. What was read stands; the next request is told that it goes on with a gap.
+                return if page.lines > 0 { Ok(page) } else { Err(dropped(&ends)) };
+            }
             page.next = read.after;
             if read.entries.is_empty() {
                 page.at_end = true;
@@ -138,17 +147,17 @@ impl PageReader {
     }
 
     fn write(&self, entry: &Entry, framing: PageFraming, page: &mut Page) -> bool {
-        let (hand_off, door): (HandOff, _) = (self.query.hand_off(), &self.web.services.door);
-        if framing == PageFraming::Lines {
-            let written = door.write_line(hand_off, entry, &mut page.body);
-            page.body.push(b'\n');
-            return written;
+        let start = page.body.len();
+        if framing == PageFraming::Events {
+            let cursor = Cursor::at(page.ends.log_id, page.next);
+            page.body.extend_from_slice(format!("id: {cursor}\nevent: event\ndata: ").as_bytes());
         }
-        let cursor = Cursor::at(page.ends.log_id, page.next);
-        page.body.extend_from_slice(format!("id: {cursor}\nevent: event\ndata: ").as_bytes());
-        let written = door.write_line(hand_off, entry, &mut page.body);
-        page.body.extend_from_slice(b"\n\n");
-        written
+        if !write_event(&self.web, &self.client, self.query.hand_off(), entry, &mut page.body) {
+            page.body.truncate(start);
+            return false;
+        }
+        page.body.extend_from_slice(if framing == PageFraming::Events { b"\n\n" } else { b"\n" });
+        true
     }
 
     /// Is this entry for the client, and the first of its content?
@@ -180,6 +189,39 @@ impl PageReader {
     }
 }
 
+/// May the client of `file` have this entry now?
+pub(super) fn may_have(web: &WebState, file: &ClientFile, entry: &Entry) -> bool {
+    let now = web.services.door.steady_now();
+    policy::share_with_client(entry.envelope.core(), &entry.path, &web.own, &file.share, now).is_ok()
+}
+
+/// Returns the event that withdraws or replaces another, if the client may know of it.
+pub(super) fn shown<'a>(web: &WebState, file: &ClientFile, id: Option<&'a EventId>) -> Option<&'a EventId> {
+    id.filter(|id| {
+        let held = web.services.store.fetch(id).ok().flatten();
+        held.is_some_and(|held| may_have(web, file, &held))
+    })
+}
+
+/// Appends the line of an entry, without a line break. Returns false if its body is sealed.
+pub(super) fn write_event(
+    web: &WebState,
+    file: &ClientFile,
+    hand_off: HandOff,
+    entry: &Entry,
+    out: &mut Vec<u8>,
+) -> bool {
+    let [withdrawn_by, replaced_by] =
+        [&entry.withdrawn_by, &entry.replaced_by].map(|id| shown(web, file, id.as_ref()));
+    let carried =
+        Carried { withdrawn_by, replaced_by, ..Carried::new(entry.seq, &entry.path, &entry.envelope) };
+    hand_off.write_line(&carried, out)
+}
+
+fn dropped(ends: &JournalEnds) -> Problem {
+    Problem::cursor_gone("events after the cursor were dropped by retention", oldest(ends))
+}
+
 /// Returns the seq of a cursor of this journal, if everything behind it is still held.
 fn check_cursor(store: &Store, ends: &JournalEnds, cursor: &cursor::Cursor) -> Result<u64, Problem> {
     let gone = |detail: &str| Problem::cursor_gone(detail, oldest(ends));
@@ -187,7 +229,7 @@ fn check_cursor(store: &Store, ends: &JournalEnds, cursor: &cursor::Cursor) -> R
         return Err(gone("the cursor is of another journal"));
     }
     if cursor.seq < ends.floor.seq {
-        return Err(gone("events after the cursor were dropped by retention"));
+        return Err(dropped(ends));
     }
     let Some(check) = cursor.check else { return Ok(cursor.seq) };
     let mark = Mark { seq: cursor.seq, check };

@@ -45,7 +45,7 @@ pub(super) async fn submit(
     }
     let is_json = is_json(&headers)?;
     let len = content_length(&headers)?;
-    let _room = web.room.hold(len.unwrap_or(POST_BYTES_MAX) * 2).await?;
+    let _room = web.room.hold(&client.activity, len.unwrap_or(POST_BYTES_MAX) * 2).await?;
     let body = collect(body).await?;
     let (form, events) = web.room.work(move || split(&body, is_json)).await?;
     client

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::clients::ClientActivity;
 use super::problem::Problem;
-use crate::limits::{PAGE_BYTES_MAX, WEB_HELD_KIB_MAX, WEB_READERS_MAX};
+use crate::limits::{PAGE_BYTES_MAX, WEB_CLIENT_HELD_KIB_MAX, WEB_HELD_KIB_MAX, WEB_READERS_MAX};
 
 pub(super) struct WebRoom {
     readers: Arc<Semaphore>,
     held: Arc<Semaphore>,
 }
 
-/// A place for a body, in KiB.
-pub(super) type HeldRoom = OwnedSemaphorePermit;
+/// Room for a body, in KiB: among those of its client, and among all.
+pub(super) struct HeldRoom([OwnedSemaphorePermit; 2]);
 
 impl WebRoom {
     pub fn new() -> Self {
@@ -25,9 +26,13 @@ impl WebRoom {
     }
 
     /// Waits for room for a body of at most `bytes`.
-    pub async fn hold(&self, bytes: usize) -> Result<HeldRoom, Problem> {
-        let kib = kib(bytes).min(u32::try_from(WEB_HELD_KIB_MAX).unwrap_or(u32::MAX));
-        Arc::clone(&self.held).acquire_many_owned(kib).await.map_err(|_| Problem::stopping())
+    pub async fn hold(&self, client: &ClientActivity, bytes: usize) -> Result<HeldRoom, Problem> {
+        let kib = kib(bytes).min(u32::try_from(WEB_CLIENT_HELD_KIB_MAX).unwrap_or(u32::MAX));
+        let hold = |room: &Arc<Semaphore>| Arc::clone(room).acquire_many_owned(kib);
+        // The client's first: while it waits for itself, it takes nothing of the others.
+        let own = hold(&client.held).await.map_err(|_| Problem::stopping())?;
+        let all = hold(&self.held).await.map_err(|_| Problem::stopping())?;
+        Ok(HeldRoom([own, all]))
     }
 
     /// Runs `work`, which may block, on one of a few threads.
@@ -47,8 +52,10 @@ impl WebRoom {
 
 /// Gives back what a body of `bytes` does not need of its room.
 pub(super) fn shrink(room: &mut HeldRoom, bytes: usize) {
-    let spare = room.num_permits().saturating_sub(kib(bytes) as usize);
-    drop(room.split(spare));
+    for permit in &mut room.0 {
+        let spare = permit.num_permits().saturating_sub(kib(bytes) as usize);
+        drop(permit.split(spare));
+    }
 }
 
 fn kib(bytes: usize) -> u32 {

@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::query::ReadQuery;
 use super::{RequestPlace, WebState};
 use crate::limits::{PAGE_LINES_MAX, READ_BYTES};
+use crate::status::ReadSpan;
 
 /// How often a comment is sent if there is no event: proxies close what is silent.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -80,14 +81,12 @@ impl EventStream {
             let bounds =
                 PageBounds { lines: PAGE_LINES_MAX, bytes: READ_BYTES, framing: PageFraming::Events };
             let read = self.web.room.work(move || PageReader::new(web, file, query)?.page(after, bounds));
+            // Also if retention was faster than the client: its next request is told so.
             let page = read.await.ok()?;
-            if page.ends.floor.seq > self.after {
-                // Retention was faster than the client: its next request is told so.
-                return None;
-            }
             self.after = page.next.seq;
             if page.lines > 0 {
-                self.client.activity.count_handed(page.lines, page.next.seq);
+                let span = ReadSpan { after: page.after, to: page.next.seq };
+                self.client.activity.count_handed(page.lines, span);
                 return Some(page.body.into());
             }
             if !page.at_end {

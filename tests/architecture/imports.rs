@@ -77,7 +77,7 @@ const ADAPTER: &[&str] = &[
 
 const WEB: &[&str] = &[
     "limits", "time", "identity", "event", "envelope", "filter", "format", "policy", "wire", "record",
-    "protocol", "status", "clock", "control", "config", "store", "local",
+    "protocol", "status", "clock", "control", "config", "store", "local", "metrics",
 ];
 
 const SIMULATOR: &[&str] = &[

@@ -116,8 +116,7 @@ fn every_error_is_a_problem_with_its_code() {
 #[test]
 fn description_fits_the_routes() {
     let web = Web::start(&[("soc", "AMBER")]);
-    let described: Value = serde_json::from_str(intelmesh::web::OPENAPI).unwrap();
-    assert_eq!(web.get("soc", "/v1/openapi.json").json(), described);
+    let described = web.get("soc", "/v1/openapi.json").json();
     for (path, methods) in described["paths"].as_object().unwrap() {
         let methods: BTreeSet<String> =
             methods.as_object().unwrap().keys().map(|name| name.to_uppercase()).collect();

@@ -15,7 +15,7 @@ use crate::filter::{Filter, FilterFacts};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{
     ChildEvent, CoreDraft, DoorDefaults, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError,
-    intake,
+    intake, is_posted_by,
 };
 use crate::identity::{EventId, HopPath, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
@@ -315,7 +315,9 @@ impl EventSubmitter {
         let trust = self.trust.load_full();
         let mut had_it: Vec<PublisherName> = Vec::new();
         for target in taken_back(core)? {
-            if let Some(held) = self.recall(0, target).await?.first() {
+            let recalled = self.recall(0, target.clone()).await?;
+            self.check_posted_by_client(&target, recalled.first())?;
+            if let Some(held) = recalled.first() {
                 check_audience(core, held.envelope.core(), &trust)?;
                 check_filters(core, held.envelope.core(), &held.path, &trust)?;
                 had_it.extend(held.envelope.core().to.iter().cloned());
@@ -325,6 +327,17 @@ impl EventSubmitter {
         match core.to.iter().find(|name| !trust.publisher(name) && !had_it.contains(name)) {
             Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses to let a client take back what others published here. All are answered alike: a client learns of no event
+    /// that it may not have.
+    fn check_posted_by_client(&self, target: &EventId, held: Option<&Arc<Entry>>) -> Result<(), SubmitError> {
+        let Some(client) = &self.door.client else { return Ok(()) };
+        let is_own = |entry: &Arc<Entry>| is_posted_by(self.opening.revealed(entry).ext.as_ref(), client);
+        match held.is_some_and(is_own) {
+            true => Ok(()),
+            false => Err(SubmitError::not_posted_by_client(target)),
         }
     }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{StartPosition, StoreFailure, Ticket};
 use crate::envelope::SignedStatement;
 use crate::identity::{EventKey, PublisherName};
-use crate::limits::CONSUMERS_MAX;
+use crate::limits::{CLIENT_CONSUMERS_MAX, CONSUMERS_MAX};
 use crate::policy::TrustList;
 use crate::record::ConsumerName;
 
@@ -37,7 +37,9 @@ pub enum CommandRefused {
     UnknownPeer(PublisherName),
     #[error("no consumer \"{0}\"")]
     UnknownConsumer(ConsumerName),
-    #[error("too many consumers: at most {CONSUMERS_MAX} have names here")]
+    #[error(
+        "too many consumers: at most {CONSUMERS_MAX} have names here, and {CLIENT_CONSUMERS_MAX} of one client"
+    )]
     TooManyConsumers,
     #[error("nothing of {0} waits for a decision")]
     NothingWaits(PublisherName),
