@@ -71,14 +71,17 @@ impl LagTable {
         // What the peer's own policy does not want is no fault.
         let faults = peer.status.sent.rejected_wrongly;
         if faults > *count {
-            (*count, *at) = (faults, now.wall);
+            *at = now.wall;
         }
+        // They begin anew with another key.
+        *count = faults;
         let received = &peer.status.received;
         let count = received.accepted + received.refused + received.rejected;
         let (known, at) = self.events.entry(name.clone()).or_insert((count, now.wall));
         if count > *known {
-            (*known, *at) = (count, now.wall);
+            *at = now.wall;
         }
+        *known = count;
         if peer.status.connected && !(peer.sends && peer.receives) {
             self.stands.entry(name.clone()).or_insert(now.wall);
         } else {

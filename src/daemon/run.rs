@@ -45,8 +45,8 @@ const INPUTS_QUEUE: usize = 8_192;
 const ASKS_QUEUE: usize = 64;
 /// Threads for what blocks: signatures and the store's answers to the command line.
 const BLOCKING_THREADS_MAX: usize = 16;
-/// How long the connections of local clients may take to end.
-const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long the connections of local clients may take to end. Only what they have sent already makes it long.
+const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Why the node does not run. The operator can correct each of these causes.
 #[derive(Debug, Error)]

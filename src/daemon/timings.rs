@@ -49,8 +49,9 @@ impl StoreTimings {
     pub fn on_answer(&mut self, input: &Input) {
         match input {
             Input::Store(StoreInput::Stored { ticket, .. }) => self.stored(*ticket),
-            // Nor is any batch that was handed over after it.
-            Input::Store(StoreInput::NotStored { .. }) => self.pending.clear(),
+            Input::Store(StoreInput::NotStored { ticket, .. }) => {
+                self.pending.remove(ticket);
+            }
             _ => {}
         }
     }

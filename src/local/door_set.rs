@@ -2,6 +2,7 @@
 //! operator asks for it, the set also retries what was set aside. Each kind of door has its own file. `prepare` does
 //! what may wait for a disk, and `start` the rest.
 
+mod drive;
 mod prepare;
 mod start;
 
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::counters::ConsumerCounters;
 use super::{DoorContext, LocalError};
@@ -23,7 +23,8 @@ use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::retry::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
 use crate::local::deliver::marker::HandedMark;
 use crate::local::submit::door::SubmitDoor;
-use crate::local::submit::tcp::Listening;
+use crate::local::submit::listening::Listening;
+use crate::local::tasks::DoorTasks;
 use crate::status::DoorStatus;
 use crate::wire::Mark;
 
@@ -46,29 +47,6 @@ impl JournalQuestions {
     /// Returns true if `last` is an entry of this journal, as it is now.
     pub(super) async fn agrees(&self, last: HandedMark) -> bool {
         last.log_id == self.log_id && (self.holds)(last.mark).await
-    }
-}
-
-/// The tasks of one door, which count among those of all doors as well.
-#[derive(Clone)]
-pub(super) struct DoorTasks {
-    own: TaskTracker,
-    all: TaskTracker,
-}
-
-impl DoorTasks {
-    pub fn of(all: &TaskTracker) -> Self {
-        Self { own: TaskTracker::new(), all: all.clone() }
-    }
-
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.all.spawn(self.own.track_future(task));
-    }
-
-    /// Waits until all of them have ended.
-    async fn ended(&self) {
-        self.own.close();
-        self.own.wait().await;
     }
 }
 

@@ -18,6 +18,7 @@ mod pause;
 mod redis;
 mod socket;
 mod submit;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -25,7 +25,7 @@ use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions, i
 use crate::protocol::rules::without;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
 use crate::protocol::state::{CoreState, STATEMENT_RATE, Traffic};
-use crate::record::{Note, Owed, RetryCondition};
+use crate::record::{Note, Owed, RejectedPlace, RetryCondition};
 use crate::status::FeedSide;
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
@@ -288,12 +288,13 @@ impl PeerSession {
     /// Handles a new trust list: it may cure entries that were rejected because of the old one.
     pub fn on_trust_changed(&mut self, core: &mut CoreState) {
         let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
-        let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
-        let lowest = curable.map(|place| place.before).min_by_key(|mark| mark.seq);
-        if lowest.is_none() {
+        let is_curable = |place: &&RejectedPlace| matches!(place.cure, RetryCondition::Trust(_));
+        if !state.rejected.iter().any(|place| is_curable(&place)) {
             return;
         }
         without!(core.context, CureResets => {
+            let curable = state.rejected.iter().filter(is_curable).map(|place| place.before);
+            let lowest = curable.min_by_key(|mark| mark.seq);
             let mut state = state.clone();
             state.resume(lowest.unwrap_or(Mark::START));
             return core.note(Note::Feed { peer: self.peer.name.clone(), state });

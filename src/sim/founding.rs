@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, Signer};
-use crate::identity::{EventId, PublisherName};
+use crate::envelope::Signer;
+use crate::identity::PublisherName;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::{DoorInput, OperatorInput, Ticket};
+use crate::sim::event_look::{EventLook, core};
 use crate::sim::faults::SimFault;
 use crate::sim::liar::Liar;
 use crate::sim::machine::{BEGINNING, DiskHarm, SimMachine};
@@ -79,45 +79,6 @@ pub(super) fn machines(plan: &SimPlan) -> Vec<SimMachine> {
     (0..plan.nodes).map(machine).collect()
 }
 
-/// The look of an event: its label, the length of its body, and its recipients.
-#[derive(Clone, Debug)]
-pub struct NodeLook {
-    tlp: Tlp,
-    body_bytes: usize,
-    to: Vec<PublisherName>,
-}
-
-impl NodeLook {
-    pub const PLAIN: Self = Self { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
-}
-
-/// The event that the pipeline of `publisher` makes as its `nth`.
-pub(super) fn core(
-    seed: u64,
-    publisher: PublisherName,
-    nth: u64,
-    look: NodeLook,
-    created: Timestamp,
-) -> Core {
-    let hash = Sha256::digest(format!("event {nth} of {publisher}, seed {seed}"));
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash[..16]);
-    let padding = "x".repeat(look.body_bytes);
-    let body = format!(r#"{{"source.ip":"192.0.2.{}","extra.nth":{nth},"raw":"{padding}"}}"#, nth % 256);
-    Core {
-        id: EventId {
-            publisher,
-            project: crate::identity::ProjectName::parse("simulated").expect("bug: it is a name"),
-            uuid: uuid::Builder::from_random_bytes(uuid).into_uuid(),
-        },
-        created,
-        tlp: look.tlp,
-        to: look.to,
-        body: Body::Plain(Bytes::from(body)),
-        ..crate::fixture::core()
-    }
-}
-
 impl SimWorld {
     /// Nodes that are linked with `node`.
     pub fn peers_of(&self, node: usize) -> Vec<usize> {
@@ -142,15 +103,15 @@ impl SimWorld {
         *self.witness.counts.faults.entry(fault.kind()).or_default() += 1;
         match fault {
             SimFault::Submit { node, nth, tlp, body_bytes } => {
-                self.submit(node, nth, NodeLook { tlp, body_bytes, to: Vec::new() })?;
+                self.submit(node, nth, EventLook { tlp, body_bytes, to: Vec::new() })?;
             }
             SimFault::SubmitTo { node, nth, to } => {
-                self.submit(node, nth, NodeLook { tlp: Tlp::Amber, body_bytes: 10, to: vec![to] })?;
+                self.submit(node, nth, EventLook { tlp: Tlp::Amber, body_bytes: 10, to: vec![to] })?;
             }
             SimFault::SubmitAgain { node, nth } => self.submit(node, nth, self.look_of(node, nth))?,
             SimFault::SubmitOther { node, nth } => {
                 let look = self.look_of(node, nth);
-                self.submit(node, nth, NodeLook { body_bytes: look.body_bytes + 1, ..look })?;
+                self.submit(node, nth, EventLook { body_bytes: look.body_bytes + 1, ..look })?;
             }
             SimFault::Cut { a, b } => self.network.cut(&mut self.agenda, a, b),
             SimFault::Partition { below, for_ms } => {
@@ -234,8 +195,8 @@ impl SimWorld {
         Ok(gone)
     }
 
-    fn look_of(&self, node: usize, nth: u64) -> NodeLook {
-        self.looks.get(&(node, nth)).cloned().unwrap_or(NodeLook::PLAIN)
+    fn look_of(&self, node: usize, nth: u64) -> EventLook {
+        self.looks.get(&(node, nth)).cloned().unwrap_or(EventLook::PLAIN)
     }
 
     pub(super) fn say(&mut self, node: usize, input: Input) {
@@ -243,7 +204,7 @@ impl SimWorld {
         self.agenda.tell(node, life, 0, input);
     }
 
-    fn submit(&mut self, node: usize, nth: u64, look: NodeLook) -> Result<(), PromiseViolation> {
+    fn submit(&mut self, node: usize, nth: u64, look: EventLook) -> Result<(), PromiseViolation> {
         self.looks.entry((node, nth)).or_insert_with(|| look.clone());
         let created = match self.plan.dates {
             Dates::True => BEGINNING.plus_ms(self.agenda.now),

@@ -9,7 +9,7 @@ use crate::envelope::Signer;
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::protocol::io::{Role, StreamId, TransportInput, TransportOutput};
 use crate::protocol::{Input, Output};
-use crate::sim::founding::{NodeLook, core};
+use crate::sim::event_look::{EventLook, core};
 use crate::time::Now;
 use crate::wire::{
     CarrierFrame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN, WireFrame,
@@ -160,7 +160,7 @@ impl Liar {
             Lie::Gone | Lie::Silent => have(mark, (self.name.clone(), some_key(self.seq)), now),
             Lie::Dated => {
                 let created = now.wall.plus_ms(HOUR_MS);
-                let core = core(0, self.name.clone(), self.seq, NodeLook::PLAIN, created);
+                let core = core(0, self.name.clone(), self.seq, EventLook::PLAIN, created);
                 let key = core.id.key();
                 if let Ok(signed) = self.signer.sign(core) {
                     self.envelopes.insert(self.seq, signed.envelope().bytes().clone());

@@ -6,6 +6,7 @@
 //! For tests alone (feature `sim`). It knows nothing of libp2p, sled or sockets, and proves nothing: a run that
 //! finds nothing is one run.
 
+mod event_look;
 pub mod faults;
 mod founding;
 mod harm;

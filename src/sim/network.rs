@@ -8,15 +8,8 @@ use bytes::BytesMut;
 use crate::identity::PublisherName;
 use crate::protocol::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId, TransportInput};
-use crate::sim::scheduler::{SimEvent, SimScheduler};
+use crate::sim::scheduler::{ByteFlow, SimEvent, SimScheduler};
 use crate::wire::{WireFrame, frame};
-
-/// One direction of a stream: from which of its two sides. Side 0 opened it, and receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteFlow {
-    stream: u64,
-    from: usize,
-}
 
 #[derive(Debug)]
 struct Conn {

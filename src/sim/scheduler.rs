@@ -7,8 +7,14 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::protocol::Input;
 use crate::sim::faults::SimFault;
-use crate::sim::network::ByteFlow;
 use crate::sim::plan::Weather;
+
+/// One direction of a stream: from which of its two sides. Side 0 opened it, and receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteFlow {
+    pub stream: u64,
+    pub from: usize,
+}
 
 #[derive(Debug)]
 pub enum SimEvent {

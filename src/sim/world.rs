@@ -10,7 +10,7 @@ use crate::identity::{EventKey, PublisherName};
 use crate::protocol::io::{DoorOutput, StoreOutput, Ticket, TransportOutput};
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
-use crate::sim::founding::NodeLook;
+use crate::sim::event_look::EventLook;
 use crate::sim::liar::ROUND_MS;
 use crate::sim::machine::{Committed, SimMachine, SimWorkers};
 use crate::sim::network::Network;
@@ -47,7 +47,7 @@ pub struct SimWorld {
     /// Everything that was said and done, if somebody wants to read it.
     pub log: Option<Vec<String>>,
     /// The look of each event.
-    pub(super) looks: BTreeMap<(usize, u64), NodeLook>,
+    pub(super) looks: BTreeMap<(usize, u64), EventLook>,
     pub(super) tickets: u64,
     workers: SimWorkers,
 }

@@ -52,6 +52,16 @@ pub struct DiskNeglects {
     pub names: bool,
 }
 
+/// A byte of a file that cannot be read.
+#[derive(Clone, Debug)]
+struct BadBlock {
+    file: String,
+    at: usize,
+    /// Reads of it that failed, and after how many it can be read again.
+    failed: usize,
+    heals_after: usize,
+}
+
 #[derive(Clone, Debug, Default)]
 struct DiskInner {
     files: BTreeMap<FileId, MemoryFile>,
@@ -68,8 +78,7 @@ struct DiskInner {
     ops_left: Option<u64>,
     syncs: u64,
     cannot_reserve: bool,
-    /// A byte of a file that cannot be read any more.
-    bad_block: Option<(String, usize)>,
+    bad_block: Option<BadBlock>,
     neglects: DiskNeglects,
 }
 
@@ -178,9 +187,14 @@ impl MemoryDisk {
         self.inner().cannot_reserve = cannot;
     }
 
-    /// Makes each read of the byte at `at` fail with `EIO`.
-    pub fn set_bad_block(&self, name: &str, at: usize) {
-        self.inner().bad_block = Some((name.to_owned(), at));
+    /// Makes the next `heals_after` reads of the byte at `at` fail with `EIO`.
+    pub fn set_bad_block(&self, name: &str, at: usize, heals_after: usize) {
+        self.inner().bad_block = Some(BadBlock { file: name.to_owned(), at, failed: 0, heals_after });
+    }
+
+    /// Returns how many reads of the bad block failed.
+    pub fn failed_reads(&self) -> usize {
+        self.inner().bad_block.as_ref().map_or(0, |block| block.failed)
     }
 
     pub fn set_neglects(&self, neglects: DiskNeglects) {
@@ -410,8 +424,11 @@ impl Disk for MemoryDisk {
         let from = (at as usize).min(now.len());
         let to = from.saturating_add(len).min(now.len());
         let bytes = Bytes::copy_from_slice(&now[from..to]);
-        let is_bad = |(file, at): &(String, usize)| file == name && (from..to).contains(at);
-        if inner.bad_block.as_ref().is_some_and(is_bad) {
+        let bad = inner.bad_block.as_mut();
+        if let Some(block) = bad.filter(|block| block.file == name && (from..to).contains(&block.at))
+            && block.failed < block.heals_after
+        {
+            block.failed += 1;
             return Err(io::Error::from_raw_os_error(5));
         }
         Ok(bytes)

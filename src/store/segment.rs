@@ -226,8 +226,10 @@ pub enum ScanStep {
     },
     /// Nothing was written behind the last frame.
     End,
-    /// No whole frame, but bytes; or the disk cannot give them.
+    /// No whole frame, but bytes.
     Broken,
+    /// The disk cannot give the bytes of the next frame.
+    BadBlock(io::Error),
 }
 
 /// Reads a segment's frames in order, through a window.
@@ -237,13 +239,23 @@ pub struct SegmentScan<'a, D> {
     salt: u32,
     window: Bytes,
     window_at: u64,
+    window_bytes: usize,
     at: u64,
     batch: u32,
 }
 
 impl<'a, D: Disk> SegmentScan<'a, D> {
     pub fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
-        Self { disk, name, salt, window: Bytes::new(), window_at: at, at, batch: 0 }
+        Self {
+            disk,
+            name,
+            salt,
+            window: Bytes::new(),
+            window_at: at,
+            window_bytes: WINDOW_BYTES,
+            at,
+            batch: 0,
+        }
     }
 
     /// Returns the offset of the next frame.
@@ -279,22 +291,25 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
                 FrameLook::Needs(bytes) => least = bytes,
             }
             match self.fill(least) {
-                Err(error) if is_bad_block(&error) => return Ok(ScanStep::Broken),
+                Err(error) if is_bad_block(&error) => return Ok(ScanStep::BadBlock(error)),
                 filled => filled.map_err(JournalError::io(self.name))?,
             }
         }
     }
 
-    /// Reads the window anew: `least` bytes alone if a bad block lies behind them, so that it costs no other record.
+    /// Reads the window anew. Before a bad block windows get smaller, down to the `least` bytes of one record: it costs
+    /// no other one, and few reads that fail, each of which a disk tries for seconds.
     fn fill(&mut self, least: usize) -> io::Result<()> {
-        let read = |bytes| self.disk.read(self.name, self.at, bytes);
-        let window = match read(least.max(WINDOW_BYTES)) {
-            Err(error) if is_bad_block(&error) => read(least),
-            window => window,
-        }?;
-        self.window = window;
-        self.window_at = self.at;
-        Ok(())
+        loop {
+            match self.disk.read(self.name, self.at, least.max(self.window_bytes)) {
+                Err(error) if is_bad_block(&error) && self.window_bytes > least => self.window_bytes /= 2,
+                window => {
+                    self.window = window?;
+                    self.window_at = self.at;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Returns true if, after [`ScanStep::End`] or [`ScanStep::Broken`], a whole frame of a later batch follows. Then

@@ -1,6 +1,7 @@
 //! The walks of docs/howto/intelmq-over-*.md, word for word, with two fresh IntelMQ installations as `intelmqsetup` makes them: its
 //! lines of `runtime.yaml` and `intelmesh.toml` are put where it says, its shell lines are run, and what it promises to
-//! show is looked for. Other are only ports and directories, so that two organisations fit on one machine.
+//! show is looked for. Addresses, ports and directories alone are others, so that two organisations fit on one
+//! machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use support::intelmq::{python, unprivileged, unprivileged_prefix};
-use support::node::{binary, free_port};
+use support::node::{binary, free_port, own_loopback};
 use support::shape::{together, unstarted_mesh};
 use support::{Node, Redis, wait_for};
 use tempfile::TempDir;
@@ -81,7 +82,11 @@ impl Site {
         let marked = ports.iter().fold(text.to_owned(), |text, (said, mark, _)| text.replace(said, mark));
         let adapted =
             ports.iter().fold(marked, |text, (_, mark, port)| text.replace(mark, &port.to_string()));
+        let own = own_loopback().to_string();
         adapted
+            .replace("ip: 127.0.0.1", &format!("ip: {own}"))
+            .replace(&format!("127.0.0.1:{}", self.ports.0), &format!("{own}:{}", self.ports.0))
+            .replace(&format!("127.0.0.1:{}", self.ports.1), &format!("{own}:{}", self.ports.1))
             .replace("-C DIR", &format!("-C {}", self.node.dir().display()))
             .replace("/opt/intelmq", &self.opt_intelmq().display().to_string())
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::AsideRecord;
+use super::record::{AsideRecord, DONE_DIGITS, done_in};
 use crate::files;
 use crate::files::lines::{append_whole, open_whole};
 use crate::limits::ASIDE_FILE_BYTES_MAX;
@@ -19,9 +19,6 @@ use crate::time::Timestamp;
 const BATCH_LINES: usize = 64;
 /// … or bytes of them; one line always is.
 const BATCH_BYTES: usize = 1024 * 1024;
-
-/// Digits of the place in `NAME.done`.
-const DONE_DIGITS: usize = 20;
 
 /// The files of one door.
 #[derive(Debug)]
@@ -314,12 +311,6 @@ impl TakenUp {
 
 fn write_done(file: &File, done: u64) -> io::Result<()> {
     file.write_all_at(format!("{done:0DONE_DIGITS$}\n").as_bytes(), 0)
-}
-
-/// Returns how far the last attempt got; 0 if the file does not say.
-pub(crate) fn done_in(file: &Path) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// Returns true if this is a line that only lacks its end.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ConsumerHandle;
-use super::start::{DriverParts, drive};
+use super::drive::{DriverParts, drive};
 use crate::door::{ConsumerSettings, ConsumerTarget, DoorSettings, RedisQueue, SubmitSettings, SubmitSource};
 use crate::format::DoorDefaults;
 use crate::format::foreign::BodyFormat;
@@ -21,7 +21,7 @@ use crate::local::deliver::target::DeliveryTarget;
 use crate::local::deliver::tcp::TcpReceiver;
 use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
-use crate::local::submit::tcp::Listening;
+use crate::local::submit::listening::Listening;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;

@@ -9,16 +9,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::listening::Listening;
 use super::submission::{EventSubmitter, SubmissionOutcome};
-use super::tcp::Listening;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
 use crate::local::counters::SubmitCounters;
 use crate::local::dead_letter::file::DeadLetter;
 use crate::local::dead_letter::record::AsideRecord;
-use crate::local::door_set::DoorTasks;
 use crate::local::framing::SocketLine;
+use crate::local::tasks::DoorTasks;
 use crate::status::SubmitState;
 
 /// One `[[submit]]`.

@@ -3,6 +3,7 @@
 //! and `spool`.
 
 pub(crate) mod door;
+pub(crate) mod listening;
 pub(crate) mod redis;
 pub(crate) mod socket;
 pub(crate) mod spool;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{SubmitDoor, SubmitOpener};
-use super::tcp::Listening;
+use super::listening::Listening;
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::framing::HEAD_BYTES;
 use crate::local::framing::SocketLine;

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{SubmitDoor, SubmitOpener};
+use super::listening::Listening;
 use super::submission::SubmissionOutcome;
-use super::tcp::Listening;
 use crate::door::SpoolSource;
 use crate::files;
 use crate::format::SubmitError;

@@ -12,17 +12,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{SubmitDoor, SubmitOpener};
+use super::listening::Listening;
 use super::submission::{Submission, SubmissionOutcome};
 use super::turns::SubmitTurns;
 use crate::door::TcpSource;
@@ -80,41 +81,6 @@ impl SubmitOpener for TcpSource {
         if let Some(listening) = listening {
             door.tasks.spawn(Arc::new(TcpDoor::new(*self, door.clone())).serve(listening.clone()));
         }
-    }
-}
-
-/// The port of a door, which the next door at the same address takes over: no sender is refused between the two.
-pub(crate) struct Listening {
-    at: SocketAddr,
-    listener: OnceLock<TcpListener>,
-}
-
-impl Listening {
-    /// Returns a port that is bound as soon as it is free.
-    pub fn later(at: SocketAddr) -> Self {
-        Self { at, listener: OnceLock::new() }
-    }
-
-    /// # Errors
-    /// Returns errors of the kernel: if a port is taken at start, the operator must free it.
-    pub fn now(at: SocketAddr) -> io::Result<Self> {
-        let listening = Self::later(at);
-        listening.listener()?;
-        Ok(listening)
-    }
-
-    pub fn is_at(&self, at: SocketAddr) -> bool {
-        self.at == at
-    }
-
-    fn listener(&self) -> io::Result<&TcpListener> {
-        if let Some(listener) = self.listener.get() {
-            return Ok(listener);
-        }
-        let listener = std::net::TcpListener::bind(self.at)?;
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        Ok(self.listener.get_or_init(|| listener))
     }
 }
 

@@ -182,6 +182,8 @@ impl PeerSession {
             WireFrame::Skip(skip) => {
                 self.rates.spend_for_skip(now);
                 receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, core)?;
+                // The sender has taken them: the next SUBSCRIBE goes on at the cursor.
+                self.wishes = SubscribeOptions::default();
                 self.facts.obstacles.feed_runs(Role::Receiver);
             }
             WireFrame::Carrier(carrier) => self.on_carrier(carrier, false, core)?,

@@ -123,10 +123,12 @@ impl Node {
     fn conclude(&mut self, concluded: Concluded) {
         let Concluded { entry, id, key, bytes, verdict } = concluded;
         let publisher = &id.publisher;
-        let other_eager = self.links.values().any(|session| {
-            let receiver = session.receiver.as_ref().filter(|_| session.peer.name != entry.peer);
-            receiver.is_some_and(|it| it.is_eager(publisher, session.peer.has_name(publisher)))
-        });
+        let other_eager = verdict == Verdict::Refused
+            && !entry.is_answer
+            && self.links.values().any(|session| {
+                let receiver = session.receiver.as_ref().filter(|_| session.peer.name != entry.peer);
+                receiver.is_some_and(|it| it.is_eager(publisher, session.peer.has_name(publisher)))
+            });
         let Some(session) = self.links.get_mut(&entry.peer).filter(|it| it.is_current(entry.stream)) else {
             return;
         };

@@ -1,12 +1,14 @@
-//! The generation of a position: acknowledgements from before the operator moved the position do not count.
+//! Rewinding. The generation of a position: acknowledgements from before the operator moved it do not count. A feed is
+//! rewound once.
 
 use super::bench::*;
 use crate::protocol::Input;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, CoreCommand, DoorInput, OperatorInput, StartPosition,
-    StoreFailure, StoreInput, Ticket,
+    ConsumerClosed, ConsumerId, ConsumerRequest, CoreCommand, DoorInput, OperatorInput, RewindTo, Role,
+    StartPosition, StoreFailure, StoreInput, Ticket, TransportInput,
 };
 use crate::record::ConsumerName;
+use crate::wire::{Mark, Skip, WireFrame};
 
 fn soc() -> ConsumerName {
     ConsumerName::parse("soc").unwrap()
@@ -89,4 +91,34 @@ fn rewinding_that_could_not_be_stored_did_not_happen() {
         (4, &[0, 1, 0][..]),
         "it goes on behind the third"
     );
+}
+
+/// The next stream goes on at the cursor, and so does each after it.
+#[test]
+fn rewound_feed_is_asked_for_once() {
+    let mut bench = Bench::new();
+    let first = bench.receiving("cert-ee");
+    let sent = signed(core("cert-ee", 1));
+    bench.frames(first, vec![carrier(1, &["cert-ee"], sent.clone())]);
+    let to = RewindTo::Earliest;
+    let rewind = CoreCommand::Rewind { ticket: Ticket(1), peer: name("cert-ee"), to };
+    bench.input(Input::Operator(OperatorInput::Command(rewind)));
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        bench.pass(60_000);
+        let stream = bench.greeted("cert-ee", Role::Receiver, 2);
+        begun.extend(bench.sent.iter().filter_map(|(of, frame)| match frame {
+            WireFrame::Subscribe(subscribe) if *of == stream => Some(subscribe.marks[0].seq),
+            _ => None,
+        }));
+        let to = if begun.len() == 1 { Mark::START } else { Mark { seq: 1, check: check(1) } };
+        bench.frames(stream, vec![WireFrame::Skip(Skip { to, dropped: 0 })]);
+        if begun.len() == 1 {
+            bench.frames(stream, vec![carrier(1, &["cert-ee"], sent.clone())]);
+        }
+        bench.pass(1_000);
+        let cause = "closed".to_owned();
+        bench.input(Input::Transport(TransportInput::FeedClosed { stream, cause }));
+    }
+    assert_eq!(begun, [0, 1, 1]);
 }

@@ -67,12 +67,46 @@ fn a_bad_block_costs_one_record() {
     let journal = open(&disk, 2);
     let located = journal.locate(6).unwrap().unwrap();
     let name = segment_names(&disk).remove(0);
-    disk.set_bad_block(&name, located.offset() as usize + 20);
+    disk.set_bad_block(&name, located.offset() as usize + 20, usize::MAX);
     assert!(seqs(&journal).into_iter().eq((1..1000).filter(|seq| *seq != 7)));
     let read = journal.read(6, 0).unwrap();
     assert_eq!((read.lost, read.broken[0].seq), (1, 7));
     assert!(journal.entry(7).unwrap().is_none() && journal.entry(8).unwrap().is_some());
     assert_eq!(journal.heads_after(0, |_| {}).unwrap(), [7..=7]);
+}
+
+/// A disk tries for seconds before it gives up a block: the records before it must not each meet it.
+#[test]
+fn records_before_a_bad_block_are_read_without_it() {
+    let disk = MemoryDisk::default();
+    fill(&mut open(&disk, 1), 1..1000);
+    let journal = open(&disk, 2);
+    let located = journal.locate(99).unwrap().unwrap();
+    disk.set_bad_block(&segment_names(&disk)[0], located.offset() as usize + 20, usize::MAX);
+    assert_eq!(journal.heads_after(0, |_| {}).unwrap(), [100..=100]);
+    assert!(disk.failed_reads() < 40, "{} reads met it", disk.failed_reads());
+}
+
+/// A path to the disk fails and comes back during the start. What lies there was acknowledged: the start refuses, or
+/// shows all of it.
+#[test]
+fn bad_block_at_a_start_is_no_torn_tail() {
+    let disk = MemoryDisk::default();
+    fill(&mut open(&disk, 1), 1..400);
+    let last = {
+        let journal = open(&disk, 2);
+        journal.locate(398).unwrap().unwrap().offset() as usize
+    };
+    let name = segment_names(&disk).pop().unwrap();
+    for reads in 1.. {
+        let disk = disk.snapshot();
+        disk.set_bad_block(&name, last + 20, reads);
+        match open_with(&disk, TINY, 3) {
+            Ok((journal, _)) => assert_eq!(journal.last().seq, 399, "it came back after {reads} reads"),
+            Err(_) if disk.failed_reads() < reads => break,
+            Err(_) => {}
+        }
+    }
 }
 
 /// The name of a segment is as much a part of an answer as its bytes.

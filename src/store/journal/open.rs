@@ -240,7 +240,9 @@ fn replay(disk: &impl Disk, listed: ListedSegment, is_newest: bool) -> Result<Se
                 }
             }
             ScanStep::End => break true,
-            ScanStep::Broken => break false,
+            // Never cut off as a torn tail: what lies there was perhaps acknowledged.
+            ScanStep::BadBlock(error) if is_newest => return Err(JournalError::io(&name)(error)),
+            ScanStep::Broken | ScanStep::BadBlock(_) => break false,
         }
     };
     let (end, last_batch) = (scan.at(), u64::from(scan.batch()).max(start));

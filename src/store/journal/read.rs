@@ -67,7 +67,7 @@ impl Located {
             let next = self.first_seq() + read.entries.len() as u64;
             let taken = match scan.step()? {
                 ScanStep::Frame { record, .. } => self.take(&record, at, next),
-                ScanStep::End | ScanStep::Broken => {
+                ScanStep::End | ScanStep::Broken | ScanStep::BadBlock(_) => {
                     Err(JournalError::damaged(&self.name, at, "broken record"))
                 }
             };

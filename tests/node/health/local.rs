@@ -239,7 +239,13 @@ fn a_peer_with_a_full_disk_is_named_as_the_cause() {
     together(&a);
     let ballast = disk.fill();
     let refused = |answer: &serde_json::Value| answer["code"] == "disk_full";
-    wait_for("the disk is full", SOON, || b.submit(&lines(50, 60_000)).iter().any(refused).then_some(()));
+    let mut stored = 0;
+    wait_for("the disk is full", SOON, || {
+        let answers = b.submit(&lines(50, 60_000));
+        stored += answers.iter().filter(|answer| answer["id"].is_string()).count() as u64;
+        answers.iter().any(refused).then_some(())
+    });
+    assert_eq!(b.status()["journal"]["last_seq"], stored, "what was refused is not there");
     named(&b, "disk_low", "the disk is full");
     a.publish(&lines(20, 100_000));
     let entry = named(&a, "feed_lagging", "its disk is full");
