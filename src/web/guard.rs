@@ -128,7 +128,7 @@ impl HostNames {
 }
 
 /// Returns the token of the request (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let value = given.next()?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

@@ -131,23 +131,23 @@ where
 
 /// A stream over TCP.
 trait OverTcp {
-    fn tcp(&self) -> &TcpStream;
     /// The end of the stream is a message of its own, which a client that closes leaves unread.
     const ENDS_BY_MESSAGE: bool;
+    fn tcp(&mut self) -> &mut TcpStream;
 }
 
 impl OverTcp for TcpStream {
-    fn tcp(&self) -> &TcpStream {
+    const ENDS_BY_MESSAGE: bool = false;
+    fn tcp(&mut self) -> &mut TcpStream {
         self
     }
-    const ENDS_BY_MESSAGE: bool = false;
 }
 
 impl OverTcp for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
-    }
     const ENDS_BY_MESSAGE: bool = true;
+    fn tcp(&mut self) -> &mut TcpStream {
+        self.get_mut().0
+    }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<axum::body::Body>, Infallible>> + Send>>;
@@ -155,14 +155,15 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<axum::body::Body>, 
 /// Ends our side and waits for the other one. If the client left anything unread, or was gone before everything had come,
 /// its kernel sends a reset: an error.
 async fn end<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(stream: &mut PacedStream<S>) -> io::Result<()> {
-    // Our message of the end would lie unread with a client that closes now, and turn its end into a reset.
+    // A message of the end would lie unread with a client that closes now: its kernel would answer with a reset.
     if !S::ENDS_BY_MESSAGE || tokio::time::timeout(CLIENT_ENDS_WITHIN, read_to_end(stream)).await.is_err() {
         stream.shutdown().await?;
         read_to_end(stream).await?;
     }
-    // Over TLS a client that has closed may take the message or not: its kernel has said already that it read all.
-    let _ = stream.shutdown().await;
-    acknowledged(stream.inner.tcp()).await
+    let tcp = stream.inner.tcp();
+    // Below TLS, for the same reason. It fails if both sides have ended already.
+    let _ = tcp.shutdown().await;
+    acknowledged(tcp).await
 }
 
 async fn read_to_end<S: AsyncRead + Unpin>(stream: &mut PacedStream<S>) -> io::Result<()> {

@@ -12,6 +12,8 @@ mod cursor;
 mod details;
 mod encode;
 mod events;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 mod guard;
 mod listen;
 mod page;

@@ -25,7 +25,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// How the events of a body stand in it, and the answers in theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PostForm {
+pub(super) enum PostForm {
     Lines,
     One,
     List,
@@ -65,7 +65,7 @@ fn submitter(web: &WebState, file: &ClientFile) -> ClientSubmitter {
 }
 
 /// Returns true for `application/json`, false for lines.
-fn is_json(headers: &HeaderMap) -> Result<bool, Problem> {
+pub(super) fn is_json(headers: &HeaderMap) -> Result<bool, Problem> {
     let unsupported = |what: String| {
         let detail = format!("{what}: expected application/x-ndjson or application/json");
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", detail)
@@ -110,7 +110,7 @@ async fn collect(body: Body) -> Result<Bytes, Problem> {
 }
 
 /// Returns each event of a body as it stands there. Blank lines are no events.
-fn split(body: &Bytes, is_json: bool) -> Result<(PostForm, Vec<(u64, Bytes)>), Problem> {
+pub(super) fn split(body: &Bytes, is_json: bool) -> Result<(PostForm, Vec<(u64, Bytes)>), Problem> {
     if !is_json {
         let lines = body.split(|byte| *byte == b'\n').zip(1..);
         let events: Vec<_> = lines
