@@ -127,6 +127,9 @@ const CONSUMER: &[Family<ConsumerStatus>] = families! {
     Counter "consumer_missing_total" "Entries that it had not read when retention took them" {
         &[] => |it| count(it.missing)
     }
+    Counter "consumer_not_converted_total" "Events that have no form in the format that it asked for" {
+        &[] => |it| count(it.not_converted.as_ref().map_or(0, |events| events.count))
+    }
 };
 
 const DOOR: &[Family<DoorStatus>] = families! {

@@ -61,7 +61,7 @@ pub struct Snapshot {
     pub doors: Vec<DoorStatus>,
     /// Events sealed for this node that it could not open; absent if there were none since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cannot_open: Option<CannotOpen>,
+    pub cannot_open: Option<EventFailures>,
     /// Strangers that knocked; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<StrangerStatus>,
     /// Publishers of events that were rejected because they are not trusted here, by name.
@@ -170,9 +170,9 @@ pub struct SeenStatus {
     pub bytes: u64,
 }
 
-/// Events that were sealed for this node and could not be opened: kept, relayed, and handed to nobody.
+/// Events that could not be handed off: kept and relayed all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CannotOpen {
+pub struct EventFailures {
     pub count: u64,
     /// The last one, …
     pub id: String,
@@ -414,6 +414,9 @@ pub struct ConsumerStatus {
     /// Its filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter_failing: Option<FilterFailing>,
+    /// Events that have no form in the format that it asked for; absent if there were none since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_converted: Option<EventFailures>,
     pub connected: bool,
     pub missing: u64,
     /// When retention last took what it had not read; known since the start only.

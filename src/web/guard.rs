@@ -52,27 +52,30 @@ pub(super) struct RequestPlace {
 
 pub(super) async fn guard(State(web): State<Arc<WebState>>, mut request: Request, next: Next) -> Response {
     match admit(&web, &mut request) {
-        Ok(()) => next.run(request).await,
+        // Most handlers let go of the request before they work for it.
+        Ok(_place) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn admit(web: &Arc<WebState>, request: &mut Request) -> Result<(), Problem> {
+/// Returns the place that the request has until it is answered; a request about health alone needs none.
+fn admit(web: &Arc<WebState>, request: &mut Request) -> Result<Option<RequestPlace>, Problem> {
     check_head(request)?;
     let connection = request.extensions().get::<ConnectionState>().cloned();
     let connection = connection.ok_or_else(|| Problem::bad("the connection has no address"))?;
     check_host(web, request, connection.local)?;
     if request.uri().path() == HEALTH_PATH && connection.local.is_loopback() {
-        return Ok(());
+        return Ok(None);
     }
     let token = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
     let client = web.clients.of_token(token, clock::now()).ok_or_else(Problem::unauthorized)?;
     let permit = client.activity.request().ok_or_else(|| {
         Problem::rate_limited(format!("too many requests of \"{}\" at a time", client.name), 1)
     })?;
-    request.extensions_mut().insert(RequestPlace { connection, _permit: Arc::new(permit) });
+    let place = RequestPlace { connection, _permit: Arc::new(permit) };
+    request.extensions_mut().insert(place.clone());
     request.extensions_mut().insert(client);
-    Ok(())
+    Ok(Some(place))
 }
 
 fn check_head(request: &Request) -> Result<(), Problem> {

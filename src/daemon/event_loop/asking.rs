@@ -123,6 +123,7 @@ impl EventLoop {
                 files: self.parts.doors.set().file_faults(),
                 failures: self.parts.doors.set().failures(),
                 cannot_open: self.parts.doors.opening().cannot_open(),
+                not_converted: self.parts.doors.opening().unconverted(),
             },
             lasting: lasting.into_iter().flatten().chain(&self.watches.lists.bad).cloned().collect(),
             not_deliverable,
