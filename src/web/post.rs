@@ -202,7 +202,10 @@ fn answered(form: PostForm, answers: Vec<ClientAnswer>) -> Result<Response, Prob
 mod tests {
     use super::*;
 
-    fn texts(body: &str, is_json: bool) -> Result<(PostForm, Vec<(u64, String)>), &'static str> {
+    /// Events with their numbers, as text.
+    type Texts = (PostForm, Vec<(u64, String)>);
+
+    fn texts(body: &str, is_json: bool) -> Result<Texts, &'static str> {
         let read =
             split(&Bytes::copy_from_slice(body.as_bytes()), is_json).map_err(|problem| problem.code)?;
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
