@@ -12,6 +12,7 @@ use crate::filter::{Filter, FilterFacts, FilterFailure};
 use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::time::Timestamp;
 
+mod client;
 mod hand_off;
 mod keys;
 #[cfg(test)]
@@ -20,10 +21,10 @@ pub mod testing;
 mod tests;
 mod withdrawal;
 
-use keys::KeyBook;
-
 pub use crate::tlp::Tlp;
+pub use client::share_with_client;
 pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
+use keys::KeyBook;
 pub use keys::KeyFault;
 #[cfg(test)]
 pub use keys::Standing;
@@ -151,12 +152,10 @@ impl TrustList {
     /// ```
     /// use ed25519_dalek::SigningKey;
     /// use intelmesh::{Peer, PublisherName, TrustList};
-    ///
     /// let [own, theirs] = [[1; 32], [2; 32]].map(|secret| SigningKey::from_bytes(&secret).verifying_key());
     /// let [at, ee] = ["cert-at", "cert-ee"].map(|name| PublisherName::parse(name).expect("a name"));
     /// let trust = TrustList::new(at, own, [Peer::new(ee.clone(), theirs)]);
     /// assert_eq!(trust.identity_key(&ee), Some(&theirs));
-    /// assert_eq!(trust.peers().count(), 1);
     /// ```
     pub fn new(
         own: impl Into<NodeNames>,
@@ -376,24 +375,6 @@ pub fn share(
         return Ok(());
     }
     shared(core, path, own, (&peer.share, peer.is_among(&core.to)), now)
-}
-
-/// May this node hand the event of `core` to a client of its HTTP door, by the client's `[share]`? A client has no key, and
-/// no name that an event could be for: what is sealed is for others.
-///
-/// # Errors
-/// The first reason against it.
-pub fn share_with_client(
-    core: &Core,
-    path: &HopPath,
-    own: &NodeNames,
-    share: &Share,
-    now: Option<Timestamp>,
-) -> Result<(), WithheldReason> {
-    if core.body.is_sealed() {
-        return Err(WithheldReason::NotNamed);
-    }
-    shared(core, path, own, (share, false), now)
 }
 
 /// Decides by the `[share]` of a reader that is not the publisher, and whether the event names it.

@@ -1,8 +1,6 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
-mod pretty;
-
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -12,11 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, talk, terminal_size};
 use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
-use super::stop;
+use super::{pretty, stop};
 use crate::format::foreign::BodyFormat;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
@@ -164,6 +162,7 @@ impl TailReading {
         reader: &mut BufReader<UnixStream>,
         answer: &mut CommandAnswer,
     ) -> Result<TailEnd, CommandFailure> {
+        let width = terminal_size().map(|(columns, _)| columns);
         let mut line = Vec::new();
         loop {
             match read_line(reader, &mut line) {
@@ -180,7 +179,7 @@ impl TailReading {
             }
             self.end_if_refused(&line, reader)?;
             match args.pretty {
-                true => answer.row(&pretty::line(&line))?,
+                true => pretty::lines(&line, width).iter().try_for_each(|line| answer.row(line))?,
                 false => answer.json_text(&line)?,
             }
             self.printed += 1;

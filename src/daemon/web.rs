@@ -14,6 +14,7 @@ use crate::envelope::IdScheme;
 use crate::format::DoorDefaults;
 use crate::local::LocalDoors;
 use crate::metrics::MetricsSource;
+use crate::protocol::io::PositionMove;
 use crate::record::ConsumerName;
 use crate::web::{self, AskNode, ClientTable, PlaceConsumer, TlsFiles, WebError, WebServices, WebSetup};
 
@@ -78,20 +79,20 @@ fn ask(service: &ControlService) -> AskNode {
 
 fn place(asks: &mpsc::Sender<ControlAsk>) -> PlaceConsumer {
     let asks = asks.clone();
-    Arc::new(move |name, seq| -> BoxFuture<'static, Result<Option<u64>, String>> {
-        Box::pin(placed(asks.clone(), name, seq))
+    Arc::new(move |name, to| -> BoxFuture<'static, Result<Option<u64>, String>> {
+        Box::pin(placed(asks.clone(), name, to))
     })
 }
 
 async fn placed(
     asks: mpsc::Sender<ControlAsk>,
     name: ConsumerName,
-    seq: Option<u64>,
+    to: Option<PositionMove>,
 ) -> Result<Option<u64>, String> {
     let stopping = || "the node is stopping".to_owned();
-    if let Some(seq) = seq {
+    if let Some(to) = to {
         let (answer, done) = oneshot::channel();
-        let command = AskCommand::PlaceConsumer { name: name.clone(), seq };
+        let command = AskCommand::PlaceConsumer { name: name.clone(), to };
         asks.send(ControlAsk::Command(command, answer)).await.map_err(|_| stopping())?;
         done.await.map_err(|_| stopping())?.map_err(|refused| refused.to_string())?;
     }

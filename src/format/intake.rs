@@ -144,7 +144,7 @@ fn read_event(
         }
         named_by(format, scan.text, &mut meta, door);
     }
-    let removed = RemovedParts::find(scan, &door.strip)?;
+    let removed = RemovedParts::find(scan, &door.removal.strip)?;
     let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
         return Ok(ParsedSubmission::Returned(Returned {
@@ -282,7 +282,7 @@ fn exploded(
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.strip)?, door)?;
+        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.removal.strip)?, door)?;
         let own =
             LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());

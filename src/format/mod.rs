@@ -23,7 +23,7 @@ mod siblings;
 mod strip;
 pub mod takeback;
 
-pub use door::{DoorDefaults, MessageRule, MultipleValues};
+pub use door::{DoorDefaults, FieldRemoval, MessageRule, MultipleValues};
 pub use draft::{CoreDraft, IdInputs};
 pub use handoff::{Carried, DeliveryForm, HandOff};
 pub use intake::{ParsedSubmission, Returned, intake};

@@ -1,4 +1,4 @@
-//! The bounds of the HTTP door. What is beyond them is refused, or waits, before any work is done.
+//! The bounds of the HTTP door, and of `[metrics]`. What is beyond them is refused, or waits, before any work is done.
 
 /// Connections to the HTTP door at a time; more wait in the socket.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
@@ -53,3 +53,6 @@ pub const POST_LINES_MAX: usize = 20_000;
 
 /// Clients with a file in `clients/`.
 pub const CLIENTS_MAX: usize = 1_024;
+
+/// Connections to `[metrics]` at once; more wait. A scraper needs one.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;

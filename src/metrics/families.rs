@@ -78,6 +78,9 @@ const PEER: &[Family<PeerStatus>] = families! {
         &[("state", "revoked")] => |it| flag(it.state == PeerState::Revoked),
     }
     Gauge "peer_connected" "1 while connected" { &[] => |it| flag(it.connected) }
+    Gauge "peer_watched" "1 if it has to be connected for all to be well: trusted, and not publisher_only" {
+        &[] => |it| flag(it.is_watched())
+    }
     Gauge "peer_verified" "1 if the fingerprint was compared" { &[] => |it| flag(it.verified) }
     Gauge "peer_since_timestamp_seconds" "Last change of the connection" { &[] => |it| time(it.since) }
     Gauge "peer_last_frame_timestamp_seconds" "Arrival of the last frame" { &[] => |it| time(it.last_frame) }

@@ -96,7 +96,7 @@ impl Snapshot {
 
     /// The peers that have to be connected for all to be well.
     pub fn watched(&self) -> impl Iterator<Item = &PeerStatus> {
-        self.peers.iter().filter(|peer| peer.state == PeerState::Trusted && !peer.publisher_only)
+        self.peers.iter().filter(|peer| peer.is_watched())
     }
 }
 
@@ -259,6 +259,11 @@ pub struct PeerStatus {
 }
 
 impl PeerStatus {
+    /// It has to be connected for all to be well.
+    pub fn is_watched(&self) -> bool {
+        self.state == PeerState::Trusted && !self.publisher_only
+    }
+
     /// It has to be connected, and is not.
     pub fn is_away(&self) -> bool {
         !self.connected

@@ -17,6 +17,7 @@ use super::page::PageReader;
 use super::problem::Problem;
 use super::query::ReadQuery;
 use super::{RequestPlace, WebState};
+use crate::protocol::io::PositionMove;
 use crate::record::ConsumerName;
 
 /// How long a request waits for the earlier one of the same name, as at `run/out.sock`.
@@ -44,16 +45,16 @@ impl ConsumerTurns {
 /// A page that was answered: the position moves to its end if the client has taken it.
 pub(super) struct PendingPosition {
     name: ConsumerName,
-    seq: u64,
+    to: PositionMove,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl PendingPosition {
     /// The client ended the connection in order: it has read everything.
     pub async fn taken(self, web: &WebState) {
-        let Self { name, seq, .. } = &self;
-        if let Err(error) = (web.services.place)(name.clone(), Some(*seq)).await {
-            tracing::warn!(consumer = %name, seq, error, "the position could not be kept: the page comes again");
+        let Self { name, to, .. } = &self;
+        if let Err(error) = (web.services.place)(name.clone(), Some(*to)).await {
+            tracing::warn!(consumer = %name, seq = to.seq, error, "the position could not be kept: the page comes again");
         }
     }
 }
@@ -81,9 +82,11 @@ pub(super) async fn read(
     let (state, asked) = (Arc::clone(&web), Arc::clone(&query));
     let start = web.room.work(move || PageReader::new(state, file, asked)?.start(at)).await?;
     // What the client has is kept before it gets more, and a name too many is refused before anything is read for it.
-    (web.services.place)(name.clone(), Some(start)).await.map_err(Problem::busy)?;
+    let begin = PositionMove { from: None, seq: start };
+    let from = (web.services.place)(name.clone(), Some(begin)).await.map_err(Problem::busy)?;
     let (encoded, room) = await_page(&web, &client, &query, at, &headers).await?;
-    let pending = PendingPosition { name, seq: encoded.page().next.seq, _turn: turn };
+    let to = PositionMove { from, seq: encoded.page().next.seq };
+    let pending = PendingPosition { name, to, _turn: turn };
     let mut response = answer(&client, &query, encoded, room, (&Method::GET, &headers));
     place.connection.owe(pending);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -41,6 +41,7 @@ use crate::format::DoorDefaults;
 use crate::identity::NodeNames;
 use crate::local::{ClientDoor, MakeLists};
 use crate::metrics::{self, MetricsSource};
+use crate::protocol::io::PositionMove;
 use crate::record::ConsumerName;
 use crate::store::Store;
 
@@ -68,9 +69,12 @@ pub struct WebSetup {
 pub type AskNode =
     Arc<dyn Fn(ControlRequest) -> BoxFuture<'static, Result<ControlReply, ControlRefusal>> + Send + Sync>;
 
-/// Moves the position of a consumer forward, if a seq is given, and returns the position; `None` if there is none.
-pub type PlaceConsumer =
-    Arc<dyn Fn(ConsumerName, Option<u64>) -> BoxFuture<'static, Result<Option<u64>, String>> + Send + Sync>;
+/// Moves the position of a consumer forward, if a step is given, and returns the position; `None` if there is none.
+pub type PlaceConsumer = Arc<
+    dyn Fn(ConsumerName, Option<PositionMove>) -> BoxFuture<'static, Result<Option<u64>, String>>
+        + Send
+        + Sync,
+>;
 
 /// Services that the door needs of the rest of the node.
 pub struct WebServices {

@@ -62,7 +62,7 @@ impl EventLoop {
                 AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
                 AskCommand::RemoveConsumer { name } => CoreCommand::RemoveConsumer { ticket, name },
                 AskCommand::RewindConsumer { name, to } => CoreCommand::RewindConsumer { ticket, name, to },
-                AskCommand::PlaceConsumer { name, seq } => CoreCommand::PlaceConsumer { ticket, name, seq },
+                AskCommand::PlaceConsumer { name, to } => CoreCommand::PlaceConsumer { ticket, name, to },
                 AskCommand::Decide { publisher, key, release } => {
                     CoreCommand::Decide { ticket, publisher, key, release }
                 }
@@ -107,7 +107,8 @@ impl EventLoop {
         let store = &self.parts.store;
         self.watches.lags.observe(&view, now, |seq| store.arrived_if_free(seq));
         let audit = audit_fault(&self.files.config.paths.state, now.wall);
-        let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
+        let metrics = self.watches.metrics.trouble();
+        let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit, &metrics];
         let first_seq = view.ends.first_seq();
         let not_deliverable = self.watches.undeliverable.shown(&self.node.trust(), first_seq, now.wall);
         let facts = SnapshotFacts {

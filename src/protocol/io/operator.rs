@@ -61,12 +61,20 @@ pub enum CoreCommand {
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
     /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
     RewindConsumer { ticket: Ticket, name: ConsumerName, to: StartPosition },
-    /// A consumer that is read past the core has everything up to `seq`. It begins there if it is new.
-    PlaceConsumer { ticket: Ticket, name: ConsumerName, seq: u64 },
+    /// A consumer that is read past the core has everything up to a place. It begins there if it is new.
+    PlaceConsumer { ticket: Ticket, name: ConsumerName, to: PositionMove },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
     Stop { ticket: Ticket },
+}
+
+/// A step of a consumer that is read past the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionMove {
+    /// The position that it had when its page was read: if the operator moved or removed it since, that counts.
+    pub from: Option<u64>,
+    pub seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
