@@ -80,8 +80,6 @@ fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
 }
 
 fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
-    // Filters see carried messages decoded, in the node and in the verbs that try a filter.
-    crate::filter::decode_bodies_with(crate::format::foreign::carried_events);
     let Cli { dir, json, verb } = cli;
     let here = |own| NodeDirectory::find(dir.clone(), own);
     match verb {
