@@ -126,15 +126,22 @@ fn check_depth(scan: &JsonScan<'_>) -> Result<(), JsonError> {
     }
 }
 
+/// Returns `meta` with what the door knows better: the format, and the client that posts.
+fn at_door(meta: EventMeta, door: &DoorDefaults) -> Result<EventMeta, SubmitError> {
+    let format = meta.format.clone().or_else(|| door.messages.format.clone());
+    let ext = match &door.client {
+        Some(client) => Some(posted_by(meta.ext.as_ref(), client)?),
+        None => meta.ext.clone(),
+    };
+    Ok(EventMeta { format, ext, ..meta })
+}
+
 fn read_event(
     meta: EventMeta,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
-    if let Some(client) = &door.client {
-        meta.ext = Some(posted_by(meta.ext.as_ref(), client)?);
-    }
+    let mut meta = at_door(meta, door)?;
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
     let message = foreign.map(|format| ForeignMessage::read(format, scan.text)).transpose()?;
     let mut broken = None;

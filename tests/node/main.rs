@@ -21,4 +21,5 @@ mod restore;
 mod sealing;
 mod successor;
 mod trust;
+mod warden;
 mod web;
