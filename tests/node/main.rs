@@ -22,3 +22,4 @@ mod sealing;
 mod successor;
 mod trust;
 mod warden;
+mod web;
