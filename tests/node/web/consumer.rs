@@ -70,6 +70,20 @@ fn end_before_the_page_is_no_receipt() {
     assert_eq!(numbers(&got), (0..2_000).collect());
 }
 
+/// What the operator decides while a page is under way is not undone when its client has read it.
+#[test]
+fn rewind_under_a_page_stands() {
+    let web = hub_of_2000();
+    assert_eq!(numbers(&page(&web).lines()), (0..700).collect());
+    let (second, held) = wait_for("the next page", SOON, || {
+        Some(web.hold_reply("soc", PATH)).filter(|(reply, _)| reply.status == 200)
+    });
+    assert_eq!(numbers(&second.lines()), (700..1_400).collect());
+    web.node.cli(&["consumer", "rewind", "soc/daily", "--to", "earliest"]);
+    drop(held);
+    assert_eq!(numbers(&page(&web).lines()), (0..700).collect());
+}
+
 /// What IntelMQ's collector does: `requests` closes a TLS connection without a word, once it has the whole body.
 #[test]
 fn python_without_memory_reads_once_over_tls() {
