@@ -31,6 +31,12 @@ fn position_at_hub_survives_lost_replies() {
     got.extend(page(&web).lines());
     assert_eq!(numbers(&got), (0..700).collect(), "the page that was lost comes again");
     got.extend(page(&web).lines());
+    // Until the position is on disk, a crash repeats the page.
+    wait_until("the position is kept", SOON, || {
+        let consumers = web.node.status()["consumers"].clone();
+        let of = |name: &str| consumers.as_array()?.iter().find(|one| one["name"] == name).cloned();
+        of("soc/daily").is_some_and(|one| one["position"] == 1_400)
+    });
     web.node.kill9();
     web.node.start();
     while got.len() < 2_000 {
