@@ -449,6 +449,11 @@ pub const CONSUMER_LINE_BYTES_MAX: usize = 64 * 1024;
 /// is handed to it before it acknowledges.
 pub const UNACKED_RUNS_MAX: usize = 65_536;
 
+/// To connect to a server over HTTP, TLS included.
+pub const HTTP_CONNECT_MS: u64 = 10_000;
+/// Without a byte of an answer, after which a request over HTTP is given up.
+pub const HTTP_QUIET_MS: u64 = 60_000;
+
 /// A Redis has this long to take a connection and a login, in ms.
 pub const REDIS_CONNECT_MS: u64 = 5_000;
 

@@ -1,4 +1,5 @@
-//! TLS to a Redis: trust and the handshake. The certificate is always verified; this cannot be turned off.
+//! TLS to the servers that doors connect to: trust and the handshake. The certificate is always verified; this cannot be
+//! turned off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ impl TlsFault {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable { .. } | Self::NoCertificate(_) => {
-                Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of redis")
+                Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of the server")
             }
             Self::NoRoots => Some("apt install ca-certificates, or name yours: ca_file = \"FILE.pem\""),
             Self::Rustls(_) => None,
@@ -38,9 +39,12 @@ impl TlsFault {
     }
 }
 
-/// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Read at each connection, so
-/// that a renewed file counts.
-pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault> {
+/// Returns a configuration that trusts the authorities in `ca_file` alone; without it, those that this machine trusts.
+/// Read at each connection, so that a renewed file counts.
+///
+/// # Errors
+/// [`TlsFault`].
+pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, TlsFault> {
     let roots = match ca_file {
         Some(file) => from_file(file)?,
         None => {
@@ -55,11 +59,10 @@ pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault>
     };
     // Named, because rustls panics if a build has several and none is named.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+        .with_no_client_auth())
 }
 
 fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
@@ -77,10 +80,10 @@ fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
 
 /// Performs the handshake; the certificate must name `host`.
 pub(crate) async fn handshake(
-    connector: &TlsConnector,
+    config: ClientConfig,
     host: &str,
     stream: TcpStream,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-    connector.connect(name, stream).await
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
