@@ -3,7 +3,7 @@
 //! a file or connects.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -59,6 +59,22 @@ impl DoorSettings {
         }
     }
 
+    /// Returns the files that doors read at each connection, with the names of their doors and keys.
+    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
+        let mut found = Vec::new();
+        for (name, queue) in self.redis_queues() {
+            found.extend(queue.password_file.as_deref().map(|file| (name, "password_file", file)));
+            found.extend(queue.ca_file.as_deref().map(|file| (name, "ca_file", file)));
+        }
+        for door in &self.submits {
+            if let SubmitSource::Misp(source) = &door.from {
+                found.push((&door.name, "key_file", &source.key_file));
+                found.extend(source.ca_file.as_deref().map(|file| (&door.name, "ca_file", file)));
+            }
+        }
+        found
+    }
+
     /// Returns the queues in Redis, with the names of their doors.
     pub fn redis_queues(&self) -> impl Iterator<Item = (&ConsumerName, &RedisQueue)> {
         let submits = self.submits.iter().filter_map(|door| match &door.from {
@@ -94,6 +110,11 @@ impl SubmitSettings {
                 messages: MessageRule { format: Some(spool.format.clone()), convert: false },
                 ..plain
             },
+            SubmitSource::Misp(_) => DoorDefaults {
+                ids: IdScheme::Body,
+                messages: MessageRule { format: EventFormat::parse("misp"), convert: true },
+                ..plain
+            },
             _ => plain.at_intelmq(),
         };
         let adds = self.adds.clone();
@@ -106,7 +127,7 @@ impl SubmitSettings {
             republish: adds.republish,
             seal: adds.seal,
             multiple_values: adds.multiple_values,
-            messages: MessageRule { convert: adds.convert, ..plain.messages },
+            messages: MessageRule { convert: adds.convert || plain.messages.convert, ..plain.messages },
             ..plain
         }
     }
@@ -121,6 +142,7 @@ pub enum SubmitSource {
     IntelmqRedis(RedisQueue),
     /// A directory as Warden's filer uses it.
     Spool(SpoolSource),
+    Misp(MispSource),
 }
 
 impl SubmitSource {
@@ -131,6 +153,7 @@ impl SubmitSource {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis(_) => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::Misp(_) => "misp",
         }
     }
 }
@@ -140,6 +163,20 @@ impl SubmitSource {
 pub struct SpoolSource {
     pub dir: PathBuf,
     pub format: EventFormat,
+}
+
+/// The events of a MISP, over its REST interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MispSource {
+    pub url: String,
+    /// Holds the key of an account there.
+    pub key_file: PathBuf,
+    /// Certificates that the server's is checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Only events with one of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Pause between two rounds, in seconds.
+    pub poll_s: u64,
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.

@@ -422,6 +422,9 @@ pub const RECEIVER_DEAD_MS: u32 = 60_000;
 /// Doors in `intelmesh.toml`, both ways together.
 pub const DOORS_MAX: usize = 64;
 
+/// Tags by which a door chooses events of a MISP.
+pub const PULL_TAGS_MAX: usize = 64;
+
 /// Networks that may use one door of ours.
 pub const ALLOWED_NETWORKS_MAX: usize = 64;
 
@@ -453,6 +456,8 @@ pub const UNACKED_RUNS_MAX: usize = 65_536;
 pub const HTTP_CONNECT_MS: u64 = 10_000;
 /// Without a byte of an answer, after which a request over HTTP is given up.
 pub const HTTP_QUIET_MS: u64 = 60_000;
+/// One answer over HTTP.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// A Redis has this long to take a connection and a login, in ms.
 pub const REDIS_CONNECT_MS: u64 = 5_000;

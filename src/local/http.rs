@@ -24,6 +24,8 @@ pub(crate) enum HttpFault {
     Unreachable { server: String, why: String },
     #[error("{server} answered {status}: {quoted}")]
     Status { server: String, status: StatusCode, quoted: String },
+    #[error("the answer of {server} is longer than {bytes_max} bytes")]
+    TooLong { server: String, bytes_max: usize },
     #[error("the answer of {server} {what}")]
     Unusable { server: String, what: String },
     #[error("{key} {}: {error}", file.display())]
@@ -62,6 +64,7 @@ impl HttpFault {
                 429 | 500.. => Some("the server is busy or broken; the door asks again by itself"),
                 _ => None,
             },
+            Self::TooLong { .. } => Some("ask for less at once"),
             Self::Unusable { .. } => Some("the door asks again; is it the right server?"),
             Self::SecretFile { .. } => Some("the node's user must be able to read it"),
             Self::Tls(fault) => fault.hint(),
@@ -103,7 +106,7 @@ pub(crate) async fn ask(
         match chunk {
             Ok(chunk) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(_) if status.is_success() => {
-                return Err(broken(format!("is longer than {bytes_max} bytes")));
+                return Err(HttpFault::TooLong { server: server.to_owned(), bytes_max });
             }
             Err(error) if status.is_success() => {
                 return Err(broken(format!("broke off: {}", reason(&error))));

@@ -13,7 +13,6 @@ mod dead_letter;
 mod deliver;
 mod door_set;
 mod framing;
-#[expect(dead_code, reason = "the doors that ask servers over HTTP are its first users")]
 mod http;
 mod pause;
 mod redis;
@@ -123,7 +122,7 @@ pub struct DoorServices {
     pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSettings,
-    /// Holds `aside/` and `handed/`.
+    /// Holds `aside/`, `handed/` and `pulled/`.
     pub state: PathBuf,
     /// Lists that the filters of consumers may name.
     pub lists: MakeLists,

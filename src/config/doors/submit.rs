@@ -5,16 +5,19 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator, spool_dir};
+use super::{
+    DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, http_url, poll, positive, secret_file,
+    separator, spool_dir,
+};
 use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlSection, checked};
-use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource};
+use crate::door::{DoorAdds, MispSource, SpoolSource, SubmitSettings, SubmitSource, TcpSource};
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
-use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
+use crate::limits::{ALLOWED_NETWORKS_MAX, PULL_TAGS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
 
 /// The kinds of `from`.
@@ -43,6 +46,11 @@ pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
             };
             Some(SubmitSource::Spool(SpoolSource { dir: dir?, format: format? }))
         },
+    },
+    DoorKind {
+        word: "misp",
+        keys: &["url", "key_file", "ca_file", "tags", "poll"],
+        read: |reading, at, report| misp_source(reading, at, report).map(SubmitSource::Misp),
     },
     DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },
 ];
@@ -117,6 +125,20 @@ fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Tcp
         return None;
     }
     Some(TcpSource { listen, allow, separator, answers })
+}
+
+fn misp_source(
+    reading: &DoorReading<'_>,
+    at: &DoorSection<'_, '_>,
+    report: &mut ConfigReport,
+) -> Option<MispSource> {
+    let url = http_url("url", "url = \"https://misp.example\": the address of its pages", at, report);
+    let missing = "key_file = \"misp.key\": a file with the key of an account there";
+    let key_file = secret_file(reading, ("key_file", missing), at, report);
+    let ca_file = at.value.text("ca_file", report).map(|file| reading.dir.join(file.value));
+    let most = (PULL_TAGS_MAX, "one of 64 tags at most");
+    let tags = at.value.list("tags", most, report, |tag, _| Some(tag.value.to_owned())).unwrap_or_default();
+    Some(MispSource { url: url?, key_file: key_file?, ca_file, tags, poll_s: poll(&at.value, report) })
 }
 
 fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 pub use codec::{carried_events, check_fragment, check_message, decode_text, encode_event};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
+pub use misp::{MispPart, take_apart as take_misp_apart};
 pub use report::ConversionReport;
 
 use super::label::EventLabel;

@@ -22,6 +22,8 @@ use crate::local::deliver::tcp::TcpReceiver;
 use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
 use crate::local::submit::listening::Listening;
+use crate::local::submit::misp::MispPull;
+use crate::local::submit::pulled::PulledDir;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -119,7 +121,7 @@ pub(super) fn plan(
             to,
         }))
     };
-    let submits = settings.submits.iter().filter_map(|door| Some((door, source(door)?)));
+    let submits = settings.submits.iter().filter_map(|door| Some((door, source(door, shared)?)));
     let submits = submits.map(|(door, from)| {
         let plan = if keeps(&door.name) {
             Ok(DoorPlan::Keep)
@@ -136,11 +138,17 @@ pub(super) fn plan(
 }
 
 /// Returns the source of a `[[submit]]`, of each kind; `None` for the socket, which is always open.
-fn source(door: &SubmitSettings) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+fn source(door: &SubmitSettings, shared: &DoorContext) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+    let pulled = || PulledDir::of(&shared.behind.state, door.name.as_str());
     Some(match &door.from {
         SubmitSource::Socket => return None,
         SubmitSource::IntelmqTcp(source) => Ok(Box::new(source.clone())),
         SubmitSource::Spool(source) => Ok(Box::new(source.clone())),
+        SubmitSource::Misp(source) => Ok(Box::new(MispPull {
+            source: source.clone(),
+            pulled: pulled(),
+            republish: door.adds.republish,
+        })),
         SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
     })
 }
