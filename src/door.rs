@@ -67,10 +67,13 @@ impl DoorSettings {
             found.extend(queue.ca_file.as_deref().map(|file| (name, "ca_file", file)));
         }
         for door in &self.submits {
-            if let SubmitSource::Misp(source) = &door.from {
-                found.push((&door.name, "key_file", &source.key_file));
-                found.extend(source.ca_file.as_deref().map(|file| (&door.name, "ca_file", file)));
-            }
+            let (secret, ca_file) = match &door.from {
+                SubmitSource::Misp(source) => (("key_file", &source.key_file), &source.ca_file),
+                SubmitSource::N6Stream(source) => (("password_file", &source.password_file), &source.ca_file),
+                _ => continue,
+            };
+            found.push((&door.name, secret.0, secret.1));
+            found.extend(ca_file.as_deref().map(|file| (&door.name, "ca_file", file)));
         }
         found
     }
@@ -110,6 +113,11 @@ impl SubmitSettings {
                 messages: MessageRule { format: Some(spool.format.clone()), convert: false },
                 ..plain
             },
+            SubmitSource::N6Stream(_) => DoorDefaults {
+                ids: IdScheme::Body,
+                messages: MessageRule { format: EventFormat::parse("n6"), convert: false },
+                ..plain
+            },
             SubmitSource::Misp(_) => DoorDefaults {
                 ids: IdScheme::Body,
                 messages: MessageRule { format: EventFormat::parse("misp"), convert: true },
@@ -143,6 +151,7 @@ pub enum SubmitSource {
     /// A directory as Warden's filer uses it.
     Spool(SpoolSource),
     Misp(MispSource),
+    N6Stream(N6Source),
 }
 
 impl SubmitSource {
@@ -154,6 +163,7 @@ impl SubmitSource {
             Self::IntelmqRedis(_) => "intelmq-redis",
             Self::Spool(_) => "spool",
             Self::Misp(_) => "misp",
+            Self::N6Stream(_) => "n6-stream",
         }
     }
 }
@@ -177,6 +187,41 @@ pub struct MispSource {
     pub tags: Vec<String>,
     /// Pause between two rounds, in seconds.
     pub poll_s: u64,
+}
+
+/// The stream of an n6, from a broker that speaks STOMP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct N6Source {
+    pub broker: BrokerAddress,
+    pub login: String,
+    /// Holds the API key, which is the password at the broker, too.
+    pub password_file: PathBuf,
+    /// Certificates that the servers' are checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    pub destinations: Vec<String>,
+    /// The REST interface, which has the messages of the time without a connection.
+    pub rest_url: Option<String>,
+}
+
+impl N6Source {
+    /// Returns the resources of n6 to which the destinations belong: `/exchange/ORGANISATION/RESOURCE.…`.
+    pub fn resources(&self) -> Vec<&'static str> {
+        let first = |place: &'_ String| place.rsplit('/').next()?.split('.').next().map(str::to_owned);
+        let named: Vec<_> = self.destinations.iter().filter_map(first).collect();
+        let is_wanted = |known: &&str| {
+            named.iter().any(|name| name == known || !matches!(name.as_str(), "inside" | "threats"))
+        };
+        ["inside", "threats"].into_iter().filter(is_wanted).collect()
+    }
+}
+
+/// A broker: `stomp+ssl://HOST[:PORT]`, or without TLS on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    pub url: String,
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.

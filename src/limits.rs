@@ -422,6 +422,9 @@ pub const RECEIVER_DEAD_MS: u32 = 60_000;
 /// Doors in `intelmesh.toml`, both ways together.
 pub const DOORS_MAX: usize = 64;
 
+/// Destinations of one door from a broker.
+pub const DESTINATIONS_MAX: usize = 16;
+
 /// Tags by which a door chooses events of a MISP.
 pub const PULL_TAGS_MAX: usize = 64;
 
@@ -456,6 +459,15 @@ pub const UNACKED_RUNS_MAX: usize = 65_536;
 pub const HTTP_CONNECT_MS: u64 = 10_000;
 /// Without a byte of an answer, after which a request over HTTP is given up.
 pub const HTTP_QUIET_MS: u64 = 60_000;
+/// To connect to a broker over STOMP: TLS, login and subscriptions.
+pub const STOMP_CONNECT_MS: u64 = 15_000;
+/// Between two heartbeats of a connection over STOMP.
+pub const STOMP_BEAT_MS: u64 = 10_000;
+/// The command and the headers of a frame of STOMP.
+pub const STOMP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The body of a frame of STOMP: more than a line may have, so that a longer one is set aside, and ends no connection.
+pub const STOMP_BODY_BYTES_MAX: usize = 8 * LINE_BYTES_MAX;
+
 /// One answer over HTTP.
 pub const HTTP_ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
 

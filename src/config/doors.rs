@@ -207,8 +207,11 @@ fn http_url(
         (!place.is_empty() && !place.contains('@')).then_some(place)
     };
     let is_here = |place: &str| {
-        let host = place.rsplit_once(':').map_or(place, |(host, _)| host).trim_matches(['[', ']']);
-        host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        let host = match place.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => host,
+            _ => place,
+        };
+        is_this_machine(host.trim_matches(['[', ']']))
     };
     if place("https://").is_some() || place("http://").is_some_and(is_here) {
         return Some(url.value.to_owned());
@@ -218,6 +221,10 @@ fn http_url(
     let wanted = "https://HOST[:PORT]/… without a user; http:// only on this machine";
     report.refuse(key, &TomlPosition { line: url.line, value }, wanted);
     None
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// Returns the file of a secret.

@@ -1,8 +1,8 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (CONTRACT.md §3), and those of
 //! `intelmesh.toml` (CONTRACT.md §4). `socket` has the sockets as files, `framing` cuts bytes into lines and events,
 //! `submit` is the way in, `deliver` the way out, `control` answers `ctl.sock`. `dead_letter` keeps the events that a
-//! door could not pass on, `counters` counts for status, and `door_set` opens the doors. `http`, `redis`, `tls` and `secret` are for doors that
-//! connect to servers.
+//! door could not pass on, `counters` counts for status, and `door_set` opens the doors. `http`, `redis`, `stomp`, `tls` and `secret` are for
+//! doors that connect to servers.
 //!
 //! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
 //! makes the core wait: a slow client slows only itself.
@@ -18,6 +18,7 @@ mod pause;
 mod redis;
 mod secret;
 mod socket;
+mod stomp;
 mod submit;
 mod tasks;
 mod tls;

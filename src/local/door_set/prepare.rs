@@ -23,6 +23,7 @@ use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
 use crate::local::submit::listening::Listening;
 use crate::local::submit::misp::MispPull;
+use crate::local::submit::n6::N6Stream;
 use crate::local::submit::pulled::PulledDir;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
@@ -149,6 +150,7 @@ fn source(door: &SubmitSettings, shared: &DoorContext) -> Option<Result<Box<dyn 
             pulled: pulled(),
             republish: door.adds.republish,
         })),
+        SubmitSource::N6Stream(source) => Ok(Box::new(N6Stream { source: source.clone(), pulled: pulled() })),
         SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
     })
 }

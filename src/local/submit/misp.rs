@@ -93,7 +93,6 @@ impl MispDoor {
         loop {
             let wait = match self.round().await {
                 Ok(missed) => {
-                    self.door.counters.well();
                     missed.into_iter().for_each(|what| self.door.counters.failed(what));
                     pause.reset();
                     Duration::from_secs(self.pull.source.poll_s)
@@ -128,6 +127,8 @@ impl MispDoor {
         while from <= to {
             let window = PublishedWindow { from, to, tags: &source.tags };
             let list = self.unless_stopping(server.list(&window, limit)).await?;
+            // Before its events are taken: of a first list, that takes minutes.
+            self.door.counters.well();
             let last = list.last().map_or(from, |listing| listing.published);
             let whole = (list.len() as u64) < limit;
             // The next list begins with the last second of this one: pages by number would shift while events are
@@ -227,12 +228,15 @@ impl MispDoor {
         let mut due = Vec::new();
         for part in parts {
             let known = record.parts.get(&part.uuid);
-            let Some(line) = DueLine::of(part, whole, known) else { continue };
+            let lines = DueLine::of(part, whole, known);
             // A feed of a node may have brought it to MISP. It is no new event.
-            let is_known_here = known.is_none() && self.is_known_here(part).await?;
-            match is_known_here {
-                true => drop(record.parts.insert(part.uuid, line.record)),
-                false => due.push((part, line)),
+            let is_new = known.is_none() && !lines.is_empty();
+            let is_known_here = is_new && self.is_known_here(part).await?;
+            for line in lines {
+                match is_known_here {
+                    true => drop(record.parts.insert(part.uuid, line.record)),
+                    false => due.push((part, line)),
+                }
             }
         }
         let mut due = due.into_iter();
@@ -266,9 +270,14 @@ impl MispDoor {
         let (due, outcome) = match outcome {
             // An earlier version was taken, and the record of it is lost, or was not written before a crash.
             SubmissionOutcome::Refused(error) if error.code == SubmitCode::IdConflict && is_first => {
-                let due = DueLine::after_conflict(part, whole);
-                let outcome = self.door.submit(&due.line).await.ok_or(PullStop::Stopping)?;
-                (due, outcome)
+                let [replacing, new] = DueLine::after_conflict(part, whole);
+                match self.door.submit(&replacing.line).await.ok_or(PullStop::Stopping)? {
+                    SubmissionOutcome::Refused(error) if error.code == SubmitCode::BadMeta => {
+                        let outcome = self.door.submit(&new.line).await.ok_or(PullStop::Stopping)?;
+                        (new, outcome)
+                    }
+                    outcome => (replacing, outcome),
+                }
             }
             outcome => (due, outcome),
         };

@@ -1,5 +1,5 @@
-//! The parts of a MISP event that the door has taken, and the line that is due for a part: none if nothing changed, a new
-//! event, one that replaces an earlier one, or one that withdraws it. Nothing is sent here.
+//! The parts of a MISP event that the door has taken, and the lines that are due for a part: none if nothing changed, a
+//! new event, one that replaces an earlier one, or one that withdraws it. Nothing is sent here.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::server::EventListing;
 use crate::format::foreign::MispPart;
+use crate::policy::Tlp;
 
 /// One MISP event as it was when all of its parts were taken.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub(super) struct EventRecord {
 pub(super) struct PartRecord {
     pub version: Uuid,
     pub id: Uuid,
+    /// `None`: that of the door.
+    tlp: Option<String>,
     pub withdrawn: bool,
 }
 
@@ -46,26 +49,41 @@ impl EventRecord {
     }
 }
 
+impl PartRecord {
+    /// Returns true if the part is stricter now, or may be: the label of the door is not known here.
+    fn is_milder_than(&self, part: &MispPart) -> bool {
+        match (self.tlp.as_deref().and_then(Tlp::parse), part.tlp) {
+            (Some(then), Some(now)) => then < now,
+            (then, now) => then != now,
+        }
+    }
+}
+
 impl DueLine {
-    /// Returns the line for a part of the MISP event `whole`; `None` if there is nothing to say.
-    pub fn of(part: &MispPart, whole: Uuid, known: Option<&PartRecord>) -> Option<Self> {
+    /// Returns the lines for a part of the MISP event `whole`; none if there is nothing to say.
+    pub fn of(part: &MispPart, whole: Uuid, known: Option<&PartRecord>) -> Vec<Self> {
         match known {
-            None if part.deleted => None,
-            None => Some(Self::version(part, whole, part.uuid, None)),
-            Some(known) if known.version == part.version => None,
-            Some(known) if known.withdrawn && part.deleted => None,
-            Some(known) if part.deleted => Some(Self::withdrawal(part, known)),
+            None if part.deleted => Vec::new(),
+            None => vec![Self::version(part, whole, part.uuid, None)],
+            Some(known) if known.version == part.version => Vec::new(),
+            Some(known) if known.withdrawn && part.deleted => Vec::new(),
+            Some(known) if part.deleted => vec![Self::withdrawal(part, known)],
+            // An event that was withdrawn is not there any more to be replaced.
+            Some(known) if known.withdrawn => vec![Self::version(part, whole, part.later_id, None)],
+            Some(known) if !known.is_milder_than(part) => {
+                vec![Self::version(part, whole, part.later_id, Some(known.id))]
+            }
+            // A stricter event would not reach all who have the one that it replaces.
             Some(known) => {
-                // An event that was withdrawn is not there any more to be replaced.
-                let before = (!known.withdrawn).then_some(known.id);
-                Some(Self::version(part, whole, part.later_id, before))
+                vec![Self::withdrawal(part, known), Self::version(part, whole, part.later_id, None)]
             }
         }
     }
 
-    /// Returns the line for a part of which another version has its id already.
-    pub fn after_conflict(part: &MispPart, whole: Uuid) -> Self {
-        Self::version(part, whole, part.later_id, Some(part.uuid))
+    /// Returns the lines to try, one after the other, for a part of which another version has its id already. Its label
+    /// is not known: if it was milder, the new version cannot replace it.
+    pub fn after_conflict(part: &MispPart, whole: Uuid) -> [Self; 2] {
+        [Some(part.uuid), None].map(|before| Self::version(part, whole, part.later_id, before))
     }
 
     fn version(part: &MispPart, whole: Uuid, id: Uuid, before: Option<Uuid>) -> Self {
@@ -73,25 +91,28 @@ impl DueLine {
         if whole != id {
             uuid["parent"] = whole.to_string().into();
         }
-        let replaces = before.map(|before| json!({"type": "replaces", "right": before.to_string()}));
-        let links: Vec<Value> = replaces.into_iter().collect();
-        let meta = json!({"uuid": uuid, "format": "misp", "links": links});
+        let mut meta = json!({"uuid": uuid, "format": "misp"});
+        if let Some(before) = before {
+            meta["links"] = json!([{"type": "replaces", "right": before.to_string()}]);
+        }
         Self::new(&json!({"meta": meta, "payload": part.message}), part, id, false)
     }
 
     fn withdrawal(part: &MispPart, known: &PartRecord) -> Self {
         let links = json!([{"type": "withdraws", "right": known.id.to_string()}]);
-        let uuid = json!({"current": part.later_id.to_string()});
+        let uuid = json!({"current": Uuid::new_v5(&known.id, b"withdrawn").to_string()});
         let mut meta = json!({"uuid": uuid, "format": "intelmq", "links": links});
-        if let Some(tlp) = part.tlp {
+        if let Some(tlp) = &known.tlp {
             meta["tlp"] = tlp.as_str().into();
         }
-        let payload = json!({"event_description.text": "deleted in MISP"});
+        let why = if part.deleted { "deleted in MISP" } else { "it has another label in MISP now" };
+        let payload = json!({"event_description.text": why});
         Self::new(&json!({"meta": meta, "payload": payload}), part, known.id, true)
     }
 
     fn new(line: &Value, part: &MispPart, id: Uuid, withdrawn: bool) -> Self {
-        let record = PartRecord { version: part.version, id, withdrawn };
+        let tlp = part.tlp.map(|tlp| tlp.as_str().to_owned());
+        let record = PartRecord { version: part.version, id, tlp, withdrawn };
         Self { line: line.to_string().into(), record }
     }
 }
