@@ -58,6 +58,8 @@ pub use deliver::opening::EnvelopeOpening;
 pub use door_set::{DoorSet, JournalQuestions};
 pub use redis::{AddressFault, RedisAddress};
 pub use socket::{connect, group_id};
+#[cfg(feature = "sim")]
+pub use stomp::frame::StompFrame;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]

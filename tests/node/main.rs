@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod links;
 mod misp_door;
+mod n6_door;
 mod pairing;
 mod reload;
 mod republish;
