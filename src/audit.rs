@@ -25,6 +25,7 @@ pub enum AuditedAction {
     PeerPaused,
     PeerResumed,
     PeerRemoved,
+    PeerRenamed,
     /// A peer file came, changed or went, no matter who did it.
     PeerFileChanged,
     /// A statement named other keys of a publisher.

@@ -8,6 +8,7 @@ mod delivery;
 mod dry_run;
 mod event_ref;
 mod feeds;
+mod listing;
 mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ pub use dry_run::{
     LineDryRun, PASSES, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA,
 };
 pub use event_ref::EventRef;
+pub use listing::{
+    EventList, EventSubject, LIST_LAST_DEFAULT, LIST_LAST_MAX, LIST_LOOK_MAX, LIST_SCHEMA, ListedEvent,
+    ListedRange,
+};
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 
 /// Name and number of the JSON form of one event.
@@ -48,12 +53,14 @@ pub enum ControlRequest {
     EventShow {
         id: EventRef,
     },
-    /// Answered by [`ControlReply::Envelope`].
     /// Answered by [`ControlReply::Explained`].
     PeerExplain {
         peer: PublisherName,
         id: EventRef,
     },
+    /// The newest events; answered by [`ControlReply::Events`].
+    EventList(ListedRange),
+    /// Answered by [`ControlReply::Envelope`].
     EventExport {
         id: EventRef,
     },
@@ -128,6 +135,7 @@ pub enum ControlRequest {
 pub enum ControlReply {
     Status(Box<Snapshot>),
     Event(Box<EventFacts>),
+    Events(EventList),
     Envelope {
         id: String,
         /// The COSE_Sign1, tag included, in base64.

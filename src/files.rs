@@ -15,6 +15,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tempfile::{NamedTempFile, PersistError};
 
 use crate::ownership::{hand_dir_to_owner_of, hand_to_owner_of};
@@ -160,6 +162,26 @@ pub fn hint_of(error: &io::Error) -> Option<&'static str> {
 /// As [`sync_names`].
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
+    sync_renamed(from, to)
+}
+
+/// Gives a file another name, durably, as [`rename`] does, but replaces none.
+///
+/// # Errors
+/// As [`sync_names`]; `AlreadyExists` if there is a file of that name: both are as they were.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can do it at once. After a crash in between the file has both names.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)?;
+        }
+        renamed => renamed?,
+    }
+    sync_renamed(from, to)
+}
+
+fn sync_renamed(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     recorder::note(|| recorder::DiskOp::Rename(from.to_owned(), to.to_owned()));
     // The new name first: between the two the file has both names rather than none.

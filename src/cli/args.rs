@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{body_format, health_code, label, rewind_place, seconds, whole};
+use self::values::{body_format, health_code, label, link, rewind_place, seconds, whole};
 use crate::control::RewindPlace;
 use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
@@ -22,8 +22,9 @@ use crate::status::HealthCode;
 pub use aside::AsideVerb;
 pub use consumer::ConsumerVerb;
 pub use convert::{ConvertArgs, ConvertForm};
-pub use event::{EventVerb, TraceArgs};
+pub use event::{EventListArgs, EventVerb, TraceArgs};
 pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
+pub use values::{LinkEnd, LinkFlag};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
 #[derive(Debug, Parser)]
@@ -84,6 +85,7 @@ pub enum Verb {
   intelmesh submit -C /srv/mesh events.jsonl
   tail -F feed.jsonl | intelmesh submit -C /srv/mesh --tlp AMBER --to cert-ee,cert-pl -
   intelmesh submit -C /srv/mesh --to cert-ee,cert-pl --seal secret.jsonl    only they can read it
+  intelmesh submit -C /srv/mesh --link same-incident=72ddb00c more.jsonl
 
 Exits 1 if any line was answered with an error.")]
     Submit(SubmitArgs),
@@ -93,7 +95,7 @@ Exits 1 if any line was answered with an error.")]
   intelmesh tail -C /srv/mesh --pretty          a line for people
   intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
     Tail(TailArgs),
-    /// Show, trace, export, verify or withdraw one event, or decide about one that waits.
+    /// List events; show, trace, export, verify, withdraw or replace one, or decide about one that waits.
     #[command(subcommand, arg_required_else_help = true)]
     Event(EventVerb),
     /// Confirm that the system clock is correct after a jump.
@@ -123,6 +125,31 @@ socket_group and paths at the next start. Exits 1 if the file cannot be used: th
 
 Exits 1 if something is wrong; warnings alone exit 0.")]
     Check(DirArgs),
+    /// Write configuration, keys, peers and lists into one file, for `restore`; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh backup -C /srv/mesh mesh.tar
+  intelmesh backup - -C /srv/mesh | age -p > mesh.tar.age
+
+It has the private keys: keep it encrypted. The journal is not in it: peers hold the events.")]
+    Backup {
+        /// A new file, a tar archive; - is stdout
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make the node of a backup again, in a directory that is none yet.
+    #[command(after_help = "Examples:
+  intelmesh restore mesh.tar /srv/mesh
+  age -d mesh.tar.age | intelmesh restore - /etc/intelmesh
+
+The node that was backed up must never run again: one key is one running node.")]
+    Restore {
+        /// A file that `backup` wrote; - is stdin
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// The directory to make
+        #[arg(value_name = "DIR")]
+        node: Option<PathBuf>,
+    },
     /// Print what somebody who helps has to know: status, check, configuration, files; no secret and no event.
     #[command(after_help = "Examples:
   intelmesh doctor -C /srv/mesh > report.txt
@@ -199,6 +226,9 @@ pub struct SubmitArgs {
     /// Encrypt to the recipients: relays cannot read it
     #[arg(long)]
     pub seal: bool,
+    /// Link each event to another one (docs/LINKS.md): same-incident=72ddb00c; may be repeated
+    #[arg(long, value_name = "TYPE=ID", value_parser = link)]
+    pub link: Vec<LinkFlag>,
     /// Send nothing: show who would get each event, sealed or not, and by which rule; needs no running node
     #[arg(long)]
     pub dry_run: bool,
@@ -235,7 +265,7 @@ pub struct TailArgs {
     /// What a line looks like [default: iep04]
     #[arg(long, value_enum)]
     pub form: Option<OutputForm>,
-    /// One aligned line for each event, for people
+    /// One aligned line for each event, for people; two on a terminal with less than 120 columns
     #[arg(long, conflicts_with = "form")]
     pub pretty: bool,
     /// Convert bodies of other formats to this one: intelmq, idea or n6

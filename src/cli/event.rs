@@ -2,6 +2,7 @@
 //! signature over the bytes with the key that this node's peer files give the publisher.
 
 mod graph;
+mod list;
 mod trace;
 mod waiting;
 mod withdraw;
@@ -26,6 +27,8 @@ pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), C
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),
         EventVerb::Withdraw { id, reason } => withdraw::withdraw(place, id, reason.as_deref(), json),
+        EventVerb::Replace { id, file } => withdraw::replace(place, id, &file, json),
+        EventVerb::List(args) => list::list(place, args, json),
         EventVerb::Waiting => waiting::waiting(place, json),
         EventVerb::Show { id } => show(place, id, json),
         EventVerb::Trace(args) => trace::trace(place, args, json),

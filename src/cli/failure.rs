@@ -125,6 +125,7 @@ impl From<WriteError> for CommandFailure {
             WriteError::OtherKey { .. }
             | WriteError::KnownAs(_)
             | WriteError::AliasOf { .. }
+            | WriteError::PeerExists { .. }
             | WriteError::Revoked { .. } => NO,
             WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,
         };

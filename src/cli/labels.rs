@@ -1,10 +1,11 @@
-//! Writes `--to`, `--seal` and `--tlp` of `submit` into the meta of a line. Its payload stays as it is, token for
-//! token. Flags only narrow: the stricter label stays, and recipients are those named by both. If there are none, the
-//! list is empty, which the node refuses. Groups are compared by their own names. If a line is not a JSON object, it is
+//! Writes `--to`, `--seal`, `--tlp` and `--link` of `submit` into the meta of a line. Its payload stays as it is, token
+//! for token. Flags only narrow: the stricter label stays, and recipients are those named by both. If there are none,
+//! the list is empty, which the node refuses. Links are added to those of the line. Groups are compared by their own names. If a line is not a JSON object, it is
 //! passed on as it is, for the node to refuse too.
 
 use std::ops::Range;
 
+use crate::control::LinkFacts;
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::identity::PublisherName;
 use crate::limits::JSON_DEPTH_MAX;
@@ -16,11 +17,12 @@ pub struct LabelColumns {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
     pub seal: bool,
+    pub links: Vec<LinkFacts>,
 }
 
 impl LabelColumns {
     pub fn is_empty(&self) -> bool {
-        self.to.is_empty() && self.tlp.is_none() && !self.seal
+        self.to.is_empty() && self.tlp.is_none() && !self.seal && self.links.is_empty()
     }
 
     /// `text` without its newline.
@@ -59,7 +61,20 @@ impl LabelColumns {
         fields.extend((!self.to.is_empty()).then(|| format!("\"to\":{}", names(&self.to))));
         fields.extend(self.tlp.map(|tlp| format!("\"tlp\":\"{tlp}\"")));
         fields.extend(self.seal.then(|| "\"seal\":true".to_owned()));
+        fields.extend((!self.links.is_empty()).then(|| format!("\"links\":[{}]", self.link_objects())));
         fields.join(",")
+    }
+
+    fn link_objects(&self) -> String {
+        let objects = self.links.iter().filter_map(|link| serde_json::to_string(link).ok());
+        objects.collect::<Vec<_>>().join(",")
+    }
+
+    /// Returns the links of the line and of the flags; `None` if those of the line are no list, or an empty one. The
+    /// node will report that.
+    fn all_links(&self, value: &str) -> Option<String> {
+        let inner = value.strip_prefix('[')?.strip_suffix(']')?.trim();
+        (!inner.is_empty()).then(|| format!("[{inner},{}]", self.link_objects()))
     }
 
     /// `None` if meta is not an object, which the node will report.
@@ -98,6 +113,15 @@ impl LabelColumns {
                 Some(_) => {}
             }
         }
+        if !self.links.is_empty() {
+            match members.iter().find(|member| member.key == "links") {
+                None => added.push(format!("\"links\":[{}]", self.link_objects())),
+                Some(member) => {
+                    let all = self.all_links(&meta[member.value_at.clone()]);
+                    changes.extend(all.map(|all| (member.value_at.clone(), all)));
+                }
+            }
+        }
         changes.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
         for (range, new) in changes {
             text.replace_range(range, &new);
@@ -134,7 +158,7 @@ fn is_milder(value: &str, tlp: Tlp) -> bool {
 }
 
 /// Returns the members of `text`; `None` if it is not an object that the node would read.
-fn members(text: &str) -> Option<Vec<JsonMember<'_>>> {
+pub fn members(text: &str) -> Option<Vec<JsonMember<'_>>> {
     let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX + 2).ok()?;
     (scan.kind == JsonKind::Object).then_some(scan.members)
 }
@@ -148,6 +172,7 @@ mod tests {
             to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
             tlp,
             seal: false,
+            links: Vec::new(),
         }
     }
 
@@ -223,6 +248,24 @@ mod tests {
                 r#"{"meta":{"seal":"maybe","to":["cert-ee"]},"payload":{}}"#,
                 r#"{"meta":{"seal":"maybe","to":["cert-ee"]},"payload":{}}"#,
             ),
+        ] {
+            assert_eq!(flags.put_on(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn links_are_added_to_those_of_the_line() {
+        let link = LinkFacts { left: None, relation: "alternate".into(), right: "RT \"1\"".into() };
+        let flags = LabelColumns { links: vec![link], ..labels(&[], None) };
+        let ours = r#"{"type":"alternate","right":"RT \"1\""}"#;
+        for (line, want) in [
+            (r#"{"a":1}"#, format!(r#"{{"meta":{{"links":[{ours}]}},"payload":{{"a":1}}}}"#)),
+            (
+                r#"{"meta":{"links":[{"type":"x","right":"y"} ]},"payload":{}}"#,
+                format!(r#"{{"meta":{{"links":[{{"type":"x","right":"y"}},{ours}]}},"payload":{{}}}}"#),
+            ),
+            (r#"{"meta":{"links":[]},"payload":{}}"#, r#"{"meta":{"links":[]},"payload":{}}"#.to_owned()),
+            (r#"{"meta":{"links":7},"payload":{}}"#, r#"{"meta":{"links":7},"payload":{}}"#.to_owned()),
         ] {
             assert_eq!(flags.put_on(line), want, "{line}");
         }

@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod aside;
 mod asking;
+mod backup;
 mod check;
 mod clock;
 mod colour;
@@ -26,6 +27,7 @@ mod labels;
 mod man;
 mod peer;
 mod place;
+mod pretty;
 mod reach;
 mod reload;
 mod run;
@@ -38,6 +40,7 @@ mod tail;
 mod trial;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -94,6 +97,8 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Reload(args) => reload::reload(&here(args.node), json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
         Verb::Doctor(args) => doctor::doctor(&here(args.node)),
+        Verb::Backup { to } => backup::backup(&here(None), &to),
+        Verb::Restore { from, node } => restore(&from, node.or(dir)),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
@@ -102,6 +107,13 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Completions { shell } => completions(shell),
         Verb::Man { to } => man::man(&to),
     }
+}
+
+/// A directory is never guessed: a node is made in it.
+fn restore(from: &Path, dir: Option<PathBuf>) -> Result<(), CommandFailure> {
+    let no_dir =
+        || CommandFailure::could_not("where? restore needs a directory").hint("intelmesh restore FILE DIR");
+    backup::restore(from, &dir.ok_or_else(no_dir)?)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), CommandFailure> {

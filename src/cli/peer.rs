@@ -2,7 +2,9 @@
 //! running node is notified when they change.
 
 mod add;
+mod diff;
 mod list;
+mod rename;
 mod show;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), Com
         PeerVerb::Add(args) => add::add(place, &args),
         PeerVerb::List => list::list(place, json),
         PeerVerb::Show { name } => show::show(place, &name, json),
+        PeerVerb::Rename { old, new } => rename::rename(place, &old, &new),
+        PeerVerb::Diff { left, right } => diff::diff(place, &left, right.as_deref(), json),
         PeerVerb::Remove { name } => remove(place, &name),
         PeerVerb::Pause { name } => pause(place, &name, true),
         PeerVerb::Resume { name } => pause(place, &name, false),

@@ -35,11 +35,22 @@ pub const PACKAGED_DIR: &str = "/etc/intelmesh";
 pub const PACKAGED_RUN: &str = "/run/intelmesh";
 pub const PACKAGED_STATE: &str = "/var/lib/intelmesh";
 
-/// Members of `socket_group` may not look into the packaged directory: that it is there is enough.
-fn default_dir() -> PathBuf {
-    let here = PathBuf::from(".");
-    let packaged = Path::new(PACKAGED_DIR);
-    if here.join(config::NODE_FILE).exists() || !packaged.is_dir() { here } else { packaged.to_owned() }
+/// Returns `here`, or `packaged` if only that can be a node. Members of `socket_group` may not look into the packaged
+/// directory: that it is there is enough. A current directory that this account may not look into is not passed over:
+/// the verb says that it cannot be read.
+fn default_dir<'a>(here: &'a Path, packaged: &'a Path) -> &'a Path {
+    let may_be_node = here.join(config::NODE_FILE).try_exists().unwrap_or(true);
+    if may_be_node || !packaged.is_dir() { here } else { packaged }
+}
+
+/// Somebody who stands in another directory has to see which node is meant.
+fn dir_in_use() -> PathBuf {
+    let here = Path::new(".");
+    let dir = default_dir(here, Path::new(PACKAGED_DIR));
+    if dir != here {
+        talk(format!("using {}: the current directory is not a node", dir.display()));
+    }
+    dir.to_owned()
 }
 
 /// A node's directory, as the operator named it.
@@ -53,7 +64,7 @@ impl NodeDirectory {
     /// of the package if the current one is not a node.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let given = flag.or(own).or_else(named).unwrap_or_else(default_dir);
+        let given = flag.or(own).or_else(named).unwrap_or_else(dir_in_use);
         Self { dir: config::node_dir(&given) }
     }
 
@@ -268,6 +279,23 @@ pub fn unexpected(reply: &ControlReply) -> CommandFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A link to itself stands for a directory that this account may not enter: root may enter all.
+    #[test]
+    fn the_current_directory_comes_before_the_packaged_one() {
+        let place = tempfile::TempDir::new().unwrap();
+        let [node, empty, packaged, closed] =
+            ["node", "empty", "packaged", "closed"].map(|name| place.path().join(name));
+        for dir in [&node, &empty, &packaged] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        std::fs::write(node.join(config::NODE_FILE), "").unwrap();
+        std::os::unix::fs::symlink(&closed, &closed).unwrap();
+        assert_eq!(default_dir(&node, &packaged), node);
+        assert_eq!(default_dir(&empty, &packaged), packaged);
+        assert_eq!(default_dir(&closed, &packaged), closed, "it cannot be read, and that is said");
+        assert_eq!(default_dir(&empty, &place.path().join("none")), empty);
+    }
 
     #[test]
     fn a_broken_configuration_hides_no_running_node() {

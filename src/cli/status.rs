@@ -1,6 +1,8 @@
 //! `status`: is all well, and how does everything stand?
 
 mod nagios;
+#[cfg(test)]
+mod sample;
 mod watch;
 
 use super::answer::print;

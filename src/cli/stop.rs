@@ -1,5 +1,5 @@
-//! Ends a verb that waits, in order and with exit 0: on SIGTERM and SIGINT, or if nobody reads its answer any more.
-//! The node has its own handling.
+//! Ends a verb that waits, in order and with exit 0: on SIGTERM and SIGINT, or if nobody reads its answer any more. Wakes
+//! one whose terminal gets another size. The node has its own handling.
 
 use std::thread;
 use std::time::Duration;
@@ -18,8 +18,7 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 /// # Errors
 /// If no thread or handler is available.
 pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFailure> {
-    let fault = |error: std::io::Error| CommandFailure::could_not(format!("signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    let runtime = runtime()?;
     let (mut terminate, mut interrupt) = {
         let _guard = runtime.enter();
         (signal(SignalKind::terminate()).map_err(fault)?, signal(SignalKind::interrupt()).map_err(fault)?)
@@ -41,6 +40,35 @@ pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFail
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map_err(fault)?;
     Ok(())
+}
+
+/// Calls `act` each time when the terminal gets another size.
+///
+/// # Errors
+/// If no thread or handler is available.
+pub fn on_resize(act: impl Fn() + Send + 'static) -> Result<(), CommandFailure> {
+    let runtime = runtime()?;
+    let mut resized = {
+        let _guard = runtime.enter();
+        signal(SignalKind::window_change()).map_err(fault)?
+    };
+    let wait = move || {
+        runtime.block_on(async {
+            while resized.recv().await.is_some() {
+                act();
+            }
+        });
+    };
+    thread::Builder::new().name("resize".into()).spawn(wait).map_err(fault)?;
+    Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CommandFailure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)
+}
+
+fn fault(error: std::io::Error) -> CommandFailure {
+    CommandFailure::could_not(format!("signals: {error}"))
 }
 
 /// Calls `act` once when the reader of our standard output has gone: `tail … | head -1` ends, though no line comes any

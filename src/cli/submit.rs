@@ -11,11 +11,12 @@ use std::thread;
 use serde::Deserialize;
 
 use super::answer::CommandAnswer;
-use super::args::SubmitArgs;
+use super::args::{LinkEnd, LinkFlag, SubmitArgs};
 use super::failure::{CommandFailure, NO};
 use super::labels::LabelColumns;
-use super::place::NodeDirectory;
+use super::place::{NodeDirectory, ask_for};
 use super::submit_dry_run;
+use crate::control::{ControlRequest, EventRef, LinkFacts};
 use crate::limits::LINE_BYTES_MAX;
 
 /// Answers are short; a longer line is not an answer. In bytes.
@@ -36,7 +37,8 @@ pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(),
             File::open(path).map_err(|error| CommandFailure::of_file(path, &error))?,
         ),
     };
-    let labels = LabelColumns { to: args.to, tlp: args.tlp, seal: args.seal };
+    let links = args.link.into_iter().map(|flag| linked(place, flag)).collect::<Result<_, _>>()?;
+    let labels = LabelColumns { to: args.to, tlp: args.tlp, seal: args.seal, links };
     if args.dry_run {
         return submit_dry_run::trial(place, input, &labels, json);
     }
@@ -56,6 +58,16 @@ pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(),
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(CommandFailure::could_not("bug: the sending thread stopped; please report")),
     }
+}
+
+/// The running node has the full name of an event of which only the beginning was given.
+fn linked(place: &NodeDirectory, flag: LinkFlag) -> Result<LinkFacts, CommandFailure> {
+    let right = match flag.right {
+        LinkEnd::Opaque(text) => text,
+        LinkEnd::Event(EventRef::Full(id)) => id.to_string(),
+        LinkEnd::Event(id) => ask_for!(place, ControlRequest::EventShow { id }, Event).id,
+    };
+    Ok(LinkFacts { left: None, relation: flag.relation.as_str().to_owned(), right })
 }
 
 struct SentLines {

@@ -1,8 +1,6 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
-mod pretty;
-
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -12,11 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{CommandAnswer, talk};
+use super::answer::{CommandAnswer, talk, terminal_size};
 use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
-use super::stop;
+use super::{pretty, stop};
 use crate::format::foreign::BodyFormat;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
@@ -55,43 +53,38 @@ enum TailStart<'a> {
 struct NumberedLine {
     seq: u64,
     #[serde(default)]
-    payload: PartOf,
+    meta: NumberedMeta,
 }
 
-/// An event may be one of several that came in one message.
+/// An event may be one of several that came in one message: the node says so, and a payload may say anything.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct PartOf {
-    #[serde(rename = "extra.intelmesh.part")]
-    part: Option<serde_json::Value>,
+struct NumberedMeta {
+    part: Option<String>,
 }
 
-impl PartOf {
+impl NumberedMeta {
     /// Returns true unless other lines of the same seq follow.
     fn is_last(&self) -> bool {
-        let part = self.part.as_ref().and_then(serde_json::Value::as_str);
-        part.and_then(|part| part.split_once('/')).is_none_or(|(at, count)| at == count)
+        let part = self.part.as_deref().and_then(|part| part.split_once('/'));
+        part.is_none_or(|(at, count)| at == count)
     }
 }
 
-/// The one line that `out.sock` answers to a bad request.
+/// A line that is not an event: the reason for which the connection ends, or a notice.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TailRefused {
-    error: String,
-    code: String,
-    #[serde(default, rename = "retry")]
-    _retry: bool,
+#[serde(untagged)]
+enum TailTold {
+    Refused { error: String, code: String },
+    Noticed { notice: String },
 }
 
-/// The line before all others if the node does not use `--from`, or one in the place of an event that has no form in the
-/// format that was asked for.
-#[derive(Deserialize)]
-struct Noticed {
-    notice: String,
-    code: String,
-    seq: Option<u64>,
-    id: Option<String>,
+impl TailTold {
+    /// Reads a line; `None` for an event. The node begins each line that is not one with a blank (CONTRACT.md §3.4).
+    /// Payloads may have any keys, and lines with meta or a seq are told apart without it.
+    fn read(line: &[u8], is_plain: bool) -> Option<Self> {
+        let told = line.strip_prefix(b" ").or((!is_plain).then_some(line))?;
+        serde_json::from_slice(told).ok()
+    }
 }
 
 pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
@@ -169,8 +162,8 @@ impl TailReading {
         reader: &mut BufReader<UnixStream>,
         answer: &mut CommandAnswer,
     ) -> Result<TailEnd, CommandFailure> {
+        let width = terminal_size().map(|(columns, _)| columns);
         let mut line = Vec::new();
-        let mut may_notice = (self.named && args.from.is_some()) || args.format.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
@@ -180,17 +173,13 @@ impl TailReading {
                 }
                 Err(error) => return Err(broken(&error)),
             }
-            // Only the first line can be about `--from`; one about a body that cannot be converted comes at any time.
-            let converts = args.format.is_some();
-            if std::mem::replace(&mut may_notice, converts)
-                && let Some(notice) = noticed(&line)
-            {
+            if let Some(TailTold::Noticed { notice }) = TailTold::read(&line, self.is_plain) {
                 talk(notice);
                 continue;
             }
             self.end_if_refused(&line, reader)?;
             match args.pretty {
-                true => answer.row(&pretty::line(&line))?,
+                true => pretty::lines(&line, width).iter().try_for_each(|line| answer.row(line))?,
                 false => answer.json_text(&line)?,
             }
             self.printed += 1;
@@ -211,11 +200,12 @@ impl TailReading {
         }
     }
 
-    /// Fails with the reason that the node gives before it closes. Without meta an event may look the same: the reason
-    /// is the last line.
+    /// Fails with the reason that the node gives before it closes. A reason without a blank looks like a payload: it is
+    /// the last line.
     fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), CommandFailure> {
-        let Err(reason) = refused(line) else { return Ok(()) };
-        if !self.is_plain {
+        let Some(TailTold::Refused { error, code }) = TailTold::read(line, false) else { return Ok(()) };
+        let reason = CommandFailure::could_not(format!("{error} ({code})"));
+        if !self.is_plain || line.starts_with(b" ") {
             return Err(reason);
         }
         let idle = self.stream.read_timeout().map_err(|error| broken(&error))?;
@@ -234,7 +224,7 @@ impl TailReading {
                 CommandFailure::could_not(format!("out.sock: a line without seq: {error}"))
             })?;
             // The seq counts as printed when all of its lines are.
-            let seq = numbered.seq - u64::from(!numbered.payload.is_last() && numbered.seq > 0);
+            let seq = numbered.seq - u64::from(!numbered.meta.is_last() && numbered.seq > 0);
             format!("{{\"ack\":{seq}}}\n")
         } else {
             format!("{{\"ack_lines\":{}}}\n", self.printed)
@@ -284,18 +274,36 @@ fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Resu
     }
 }
 
-fn noticed(line: &[u8]) -> Option<String> {
-    let Noticed { notice, code, seq, id } = serde_json::from_slice(line).ok()?;
-    (code == "from_ignored" || (seq.is_some() && id.is_some())).then_some(notice)
-}
-
-fn refused(line: &[u8]) -> Result<(), CommandFailure> {
-    match serde_json::from_slice::<TailRefused>(line) {
-        Ok(TailRefused { error, code, .. }) => Err(CommandFailure::could_not(format!("{error} ({code})"))),
-        Err(_) => Ok(()),
-    }
-}
-
 fn broken(error: &io::Error) -> CommandFailure {
     CommandFailure::could_not(format!("out.sock: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A publisher's payload said that another line of its seq follows, and nothing was acknowledged any more.
+    #[test]
+    fn parts_are_the_nodes_and_not_the_payloads() {
+        let (stream, _node) = UnixStream::pair().unwrap();
+        let mut reading =
+            TailReading { stream, named: true, has_seq: true, is_plain: false, printed: 0, ack: None };
+        for (line, ack) in [
+            (r#"{"seq":7,"meta":{"part":"1/3"},"payload":{}}"#, 6),
+            (r#"{"seq":7,"meta":{"part":"3/3"},"payload":{}}"#, 7),
+            (r#"{"seq":8,"meta":{},"payload":{"extra.intelmesh.part":"1/3"}}"#, 8),
+        ] {
+            reading.note_ack(line.as_bytes()).unwrap();
+            assert_eq!(reading.ack, Some(format!("{{\"ack\":{ack}}}\n")), "{line}");
+        }
+    }
+
+    /// An event with the key `notice` was hidden.
+    #[test]
+    fn notices_of_plain_lines_begin_with_a_blank() {
+        let notice = br#" {"notice":"x","code":"from_ignored"}"#;
+        assert!(TailTold::read(notice, true).is_some());
+        assert!(TailTold::read(&notice[1..], true).is_none(), "a payload");
+        assert!(TailTold::read(&notice[1..], false).is_some(), "events have meta there");
+    }
 }

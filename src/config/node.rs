@@ -142,7 +142,11 @@ impl NodeConfig {
         Self::parse(dir, &text)
     }
 
-    pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
+    /// Reads the text of a file in `dir`, which need not be there.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
         let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, &*SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {

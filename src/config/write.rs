@@ -1,6 +1,7 @@
 //! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write is whole or
 //! not at all (`files`), and keeps the operator's comments and order. The running node writes nothing here.
 
+mod rename;
 mod revoked;
 
 use std::io;
@@ -19,6 +20,7 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 pub use super::node_text::NewNode;
+pub use rename::rename_peer;
 
 /// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;
@@ -34,6 +36,8 @@ pub enum WriteError {
     KnownAs(PathBuf),
     #[error("\"{name}\" is an alias of {of} in {}, which has another key", .file.display())]
     AliasOf { name: PublisherName, of: PublisherName, file: PathBuf },
+    #[error("\"{name}\" is a peer already: {}", .file.display())]
+    PeerExists { name: PublisherName, file: PathBuf },
     #[error("this key was revoked here: {}:{line}", .file.display())]
     Revoked { file: PathBuf, line: usize },
     #[error("{}: {error}", .file.display())]
@@ -52,6 +56,7 @@ impl WriteError {
             Self::KnownAs(_) => {
                 Some("rename that file to the new name, and put the old name into its aliases")
             }
+            Self::PeerExists { .. } => Some("choose another name, or remove that peer first"),
             Self::AliasOf { .. } => Some(
                 "a name is one node's: ask both whose it is; where it is not the other's any more, take it out of those aliases",
             ),

@@ -21,6 +21,7 @@ impl ControlRequest {
             Self::Status
             | Self::PeerExplain { .. }
             | Self::EventShow { .. }
+            | Self::EventList(_)
             | Self::EventExport { .. }
             | Self::EventTrace { .. }
             | Self::EventWaiting

@@ -7,14 +7,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::NodeConfig;
+use crate::config::{FileLists, NodeConfig};
 use crate::control::{
     AddressCheck, ConsumerFacts, ConsumerPlace, ControlRefusal, ControlReply, ControlRequest, DeliveryRecord,
-    EventFacts, EventRef, FeedFacts, PeerCheck, ReaderName, ReloadResult, TraceOf, WaitingFacts,
+    EventFacts, EventRef, FeedFacts, ListedRange, PeerCheck, ReaderName, ReloadResult, TraceOf, WaitingFacts,
     parse_request,
 };
-use crate::daemon::dry_run;
 use crate::daemon::trace::{TracePlace, trace};
+use crate::daemon::{dry_run, listing};
 use crate::envelope::SealOpener;
 use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
@@ -116,6 +116,7 @@ impl ControlService {
                 one.map(|one| ControlReply::Explained(Box::new(one)))
                     .ok_or_else(|| ControlRefusal::unknown_peer(&peer))
             }
+            ControlRequest::EventList(range) => self.list(range).await,
             ControlRequest::EventExport { id } => self.find(id).await.map(|entry| ControlReply::Envelope {
                 id: entry.envelope.id().to_string(),
                 cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
@@ -259,6 +260,15 @@ impl ControlService {
         });
         let trial = trial.await.map_err(|error| ControlRefusal::could_not(error.to_string()))??;
         Ok(ControlReply::Trial(Box::new(trial)))
+    }
+
+    async fn list(&self, range: ListedRange) -> Result<ControlReply, ControlRefusal> {
+        let (store, opener, config) = (self.store.clone(), self.opener.clone(), self.config.clone());
+        let list = tokio::task::spawn_blocking(move || {
+            listing::list(&store, &opener, &FileLists::new(&config.paths.lists), &range)
+        });
+        let list = list.await.map_err(|error| ControlRefusal::could_not(error.to_string()))??;
+        Ok(ControlReply::Events(list))
     }
 
     async fn try_again(&self, door: &str) -> Result<ControlReply, ControlRefusal> {

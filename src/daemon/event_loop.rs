@@ -20,6 +20,7 @@ use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
 use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::LagTable;
+use crate::daemon::metrics::NodeMetrics;
 use crate::daemon::on_health::HealthHook;
 use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::timings::StoreTimings;
@@ -72,6 +73,7 @@ struct LoopWatches {
     renamed: Option<ShownProblem>,
     undeliverable: UndeliverableEvents,
     lists: DoorLists,
+    metrics: NodeMetrics,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
     stats: StoreStats,
     /// As they were written down last, and when they may be again.
@@ -80,7 +82,7 @@ struct LoopWatches {
 }
 
 impl LoopWatches {
-    fn open(files: &WatchedFiles, identity: &NodeIdentity, stats: StoreStats) -> Self {
+    fn open(files: &WatchedFiles, identity: &NodeIdentity, stats: StoreStats, metrics: NodeMetrics) -> Self {
         Self {
             lags: LagTable::default(),
             read_times: ReadTimes::default(),
@@ -92,6 +94,7 @@ impl LoopWatches {
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: UndeliverableEvents::open(&files.config.paths.state),
             lists: DoorLists::default(),
+            metrics,
             stats,
             consumers: (Vec::new(), Tick(0)),
             consumers_file: KeptFile::new(files.config.paths.state.join(CONSUMERS_FILE)),
@@ -128,9 +131,10 @@ impl EventLoop {
         parts: NodeParts,
         files: WatchedFiles,
         identity: NodeIdentity,
-        timings: StoreTimings,
+        metrics: NodeMetrics,
     ) -> Self {
-        let watches = LoopWatches::open(&files, &identity, parts.store.stats());
+        let timings = metrics.store_timings();
+        let watches = LoopWatches::open(&files, &identity, parts.store.stats(), metrics);
         Self {
             node,
             parts,

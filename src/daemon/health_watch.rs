@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::daemon::kept_file::{KeptFile, read_small};
 use crate::daemon::on_health::{HealthChange, HealthHook};
 use crate::daemon::repeats::HEALTH_LINES;
+use crate::identity::PublisherName;
 use crate::status::incidents::{Acknowledged, is_same};
 use crate::status::{HealthCode, HealthItem, HealthThresholds, Incidents, Snapshot};
 use crate::time::Timestamp;
@@ -58,13 +59,15 @@ impl HealthWatch {
 
     fn log(&mut self, health: &[HealthItem]) {
         for new in health.iter().filter(|new| !self.logged.iter().any(|old| is_same(old, new))) {
-            let subject = subject(new);
-            tracing::warn!(target: HEALTH_LINES, health = new.code.as_str(), state = HealthChange::Begins.as_str(), "{subject}{}; {}", new.what, new.hint);
+            let (peer, door, consumer) = subjects(new);
+            let (code, state) = (new.code.as_str(), HealthChange::Begins.as_str());
+            tracing::warn!(target: HEALTH_LINES, health = code, state, peer, door, consumer, "{}; {}", new.what, new.hint);
             self.tell_hook(new, HealthChange::Begins);
         }
         for old in self.logged.iter().filter(|old| !health.iter().any(|new| is_same(old, new))) {
-            let subject = subject(old);
-            tracing::info!(target: HEALTH_LINES, health = old.code.as_str(), state = HealthChange::Ends.as_str(), "{subject}{}", old.what);
+            let (peer, door, consumer) = subjects(old);
+            let (code, state) = (old.code.as_str(), HealthChange::Ends.as_str());
+            tracing::info!(target: HEALTH_LINES, health = code, state, peer, door, consumer, "{}", old.what);
             self.tell_hook(old, HealthChange::Ends);
         }
         self.logged = health.to_vec();
@@ -101,13 +104,10 @@ impl HealthWatch {
     }
 }
 
-fn subject(health: &HealthItem) -> String {
-    match (&health.peer, &health.consumer, &health.door) {
-        (Some(peer), ..) => format!("peer={peer} "),
-        (_, _, Some(door)) => format!("door={door} "),
-        (_, Some(consumer), _) => format!("consumer={consumer} "),
-        _ => String::new(),
-    }
+/// Peer, door and consumer: fields of the line.
+fn subjects(health: &HealthItem) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let peer = health.peer.as_ref().map(PublisherName::as_str);
+    (peer, health.door.as_deref(), health.consumer.as_deref())
 }
 
 /// Returns the thresholds. Tests with real nodes divide them by `INTELMESH_TEST_HEALTH_DIVISOR`; shipped binaries do

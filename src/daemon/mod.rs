@@ -20,6 +20,7 @@ mod kept_file;
 mod keys;
 mod lag;
 mod lags;
+mod listing;
 mod log;
 mod log_limit;
 mod metrics;

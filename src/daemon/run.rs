@@ -2,7 +2,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,8 +65,6 @@ pub enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Doors(#[from] LocalError),
-    #[error("[metrics] cannot listen on {at}: {error}")]
-    Metrics { at: SocketAddr, error: std::io::Error },
     /// A disk with room on which no file can be made.
     #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
     NoInodes { dir: PathBuf, error: Box<StartError> },
@@ -89,10 +86,6 @@ impl StartError {
             Self::Transport(TransportError::Listen { .. }) => {
                 Some("see who has the port (ss -ltnp), or change listen = … in intelmesh.toml".into())
             }
-            Self::Metrics { .. } => Some(
-                "see who has the port (ss -ltnp), or change listen = … below [metrics] in intelmesh.toml"
-                    .into(),
-            ),
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
             Self::NoInodes { .. } => {
@@ -184,7 +177,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
-    let metrics = NodeMetrics::open(&config, &asks).await?;
+    let metrics = NodeMetrics::open(&config, &asks).await;
     let fingerprint = FilesFingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
     for problem in &peers.problems {
@@ -236,8 +229,9 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         rules,
     );
     let parts = NodeParts { store, transport, doors, inputs };
-    let mut event_loop = EventLoop::new(node, parts, files, identity, metrics.store_timings());
+    let mut event_loop = EventLoop::new(node, parts, files, identity, metrics.clone());
     report_start(&mut event_loop, &opened.problems, opened.missing);
+    metrics.ready();
     stop_on_signal(asks, metrics);
     tell_start(&event_loop, &listening, last);
     say_ready(&event_loop.identity.name, &listening);

@@ -13,9 +13,10 @@ pub fn ready() {
     tell("READY=1");
 }
 
-/// Feeds the watchdog. `status` is shown by `systemctl status`.
+/// Feeds the watchdog. `status` is shown by `systemctl status`. Ready is said again: the manager may have missed it, and
+/// would wait for it without an end.
 pub fn alive(status: &str) {
-    tell(&format!("WATCHDOG=1\nSTATUS={}", shown(status)));
+    tell(&format!("READY=1\nWATCHDOG=1\nSTATUS={}", shown(status)));
 }
 
 pub fn stopping() {

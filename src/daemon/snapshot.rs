@@ -1,6 +1,8 @@
 //! Puts together the facts of `status`: the core's view, the store's figures, the transport's strangers, the events
 //! that the chronicle remembers, and the problems of the files.
 
+use std::collections::BTreeMap;
+
 use ed25519_dalek::VerifyingKey;
 
 use crate::config::{self, NodeConfig, PeerFiles};
@@ -9,7 +11,7 @@ use crate::daemon::lags::LagTable;
 use crate::identity::{PublisherName, public_key_text};
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::status::{
-    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, HealthCode,
+    ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, EventFailures, HealthCode,
     JournalStatus, NotDeliverable, PeerStatus, STATUS_SCHEMA, SeenStatus, ShownProblem, Snapshot,
     StrangerStatus,
 };
@@ -48,7 +50,9 @@ pub struct DoorFacts {
     pub files: Vec<String>,
     /// Doors that could not be opened as the file says.
     pub failures: Vec<String>,
-    pub cannot_open: Option<CannotOpen>,
+    pub cannot_open: Option<EventFailures>,
+    /// By consumer.
+    pub not_converted: BTreeMap<String, EventFailures>,
 }
 
 pub struct SnapshotFacts<'a> {
@@ -70,7 +74,7 @@ pub struct SnapshotFacts<'a> {
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
 pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
     let SnapshotFacts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
-    let DoorFacts { doors, files: door_files, failures, cannot_open } = doors;
+    let DoorFacts { doors, files: door_files, failures, cannot_open, not_converted } = doors;
     let now = facts.now;
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
@@ -113,7 +117,11 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
             full: view.disk_full,
         }),
         peers: view.peers.into_iter().map(|at| peer(at, files, chronicle, lags)).collect(),
-        consumers: view.consumers.into_iter().map(|at| consumer(at, chronicle, &doors, lags)).collect(),
+        consumers: view
+            .consumers
+            .into_iter()
+            .map(|at| consumer(at, chronicle, (&doors, &not_converted), lags))
+            .collect(),
         doors,
         cannot_open,
         // A stranger that became a peer since then is left out.
@@ -163,7 +171,12 @@ fn peer(peer: PeerView, files: &PeerFiles, chronicle: &EventLog, lags: &LagTable
     status
 }
 
-fn consumer(at: ConsumerView, chronicle: &EventLog, doors: &[DoorStatus], lags: &LagTable) -> ConsumerStatus {
+fn consumer(
+    at: ConsumerView,
+    chronicle: &EventLog,
+    (doors, not_converted): (&[DoorStatus], &BTreeMap<String, EventFailures>),
+    lags: &LagTable,
+) -> ConsumerStatus {
     let mut status = at.status;
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
@@ -171,6 +184,7 @@ fn consumer(at: ConsumerView, chronicle: &EventLog, doors: &[DoorStatus], lags: 
         _ => None,
     });
     status.connected = door.map_or(status.connected, |door| door.connected);
+    status.not_converted = not_converted.get(&status.name).cloned();
     status.lag_s = lags.consumer(&at.name);
     status.missing_at = chronicle.consumer_missing_at.get(&at.name).copied();
     status

@@ -211,10 +211,13 @@ pub(super) const fn type_member(event_type: EventType) -> &'static str {
     }
 }
 
-/// Writes the format of the signed body, if the line has another.
+/// Writes the format of the signed body, if the line has another, and which one of its events this is.
 fn put_carried(out: &mut Vec<u8>, carried: &Carried<'_>) {
-    if carried.converted.is_some() {
+    if let Some(converted) = carried.converted {
         put(out, format_args!(",\"carried\":\"{}\"", carried.core().format));
+        if let Some(part) = &converted.part {
+            put(out, format_args!(",\"part\":\"{part}\""));
+        }
     }
 }
 

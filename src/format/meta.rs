@@ -354,7 +354,7 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
 /// Returns true if `member` of `text` would be kept as it is if it stood in meta of form (c).
 pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
-    let acts = ["version", "type", "format", "parent"].contains(&key)
+    let acts = ["version", "type", "format", "parent", "carried", "part"].contains(&key)
         || ACTS_IN_META.contains(&key)
         || WRITTEN_HERE.contains(&key);
     !acts && resembled_key(key, &MetaValue::of(text, member)).is_none()

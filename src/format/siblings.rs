@@ -2,7 +2,7 @@
 //! line, their common parent, and the links between them (decisions/0013). How a line is taken apart is
 //! `explode`'s.
 
-use std::collections::BTreeSet;
+use uuid::Uuid;
 
 use super::draft::{CoreDraft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
@@ -84,14 +84,10 @@ impl ExplodedEvent {
     /// Returns the cores, not yet sealed.
     pub(super) fn into_cores(self, made: &IdInputs<'_>) -> Result<SiblingEvents, SubmitError> {
         let (_, parent) = self.whole.id(made)?;
-        let mut known = BTreeSet::new();
-        let mut named = Vec::with_capacity(self.drafts.len());
+        let mut named: Vec<NamedDraft> = Vec::with_capacity(self.drafts.len());
         for draft in self.drafts {
             let (ids, id) = draft.id(made)?;
-            // If two differ in nothing that counts for a content id, they are one event.
-            if known.insert(id.uuid) {
-                named.push((ids, id, draft));
-            }
+            add(&mut named, (ids, id, draft));
         }
         let all: Vec<EventId> = named.iter().map(|(_, id, _)| id.clone()).collect();
         let cores = named.into_iter().map(|(ids, id, mut draft)| {
@@ -105,6 +101,27 @@ impl ExplodedEvent {
         let cores = cores.collect::<Result<Vec<_>, _>>()?;
         Ok(SiblingEvents { parent, cores })
     }
+}
+
+/// A draft, and how its id was made.
+type NamedDraft = (IdScheme, EventId, CoreDraft);
+
+/// Adds an event of a message, under another id if the message gave its id to an event that differs from it.
+fn add(named: &mut Vec<NamedDraft>, (ids, mut id, mut draft): NamedDraft) {
+    while let Some((_, _, first)) = named.iter_mut().find(|(_, known, _)| known.uuid == id.uuid) {
+        // If two differ in nothing that counts for an id of their content, they are one event.
+        if ids != IdScheme::Random || first.payload.as_str() == draft.payload.as_str() {
+            if draft.label.tlp > first.label.tlp {
+                std::mem::swap(first, &mut draft);
+            }
+            let missing = draft.meta.links.into_iter().filter(|link| !first.meta.links.contains(link));
+            let missing: Vec<Link> = missing.collect();
+            first.meta.links.extend(missing);
+            return;
+        }
+        id.uuid = Uuid::new_v5(&id.uuid, draft.payload.as_str().as_bytes());
+    }
+    named.push((ids, id, draft));
 }
 
 /// Returns a link from the event itself.

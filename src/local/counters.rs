@@ -129,6 +129,13 @@ impl SubmitCounters {
         self.inner().1 = DoorTrouble::default();
     }
 
+    /// Notes that the door works, and what the operator should see to all the same; the same is logged once.
+    pub fn works_but(&self, what: String) {
+        self.failed(what);
+        let trouble = &mut self.inner().1;
+        (trouble.down, trouble.opening) = (None, None);
+    }
+
     pub fn came(&self) {
         self.inner().0.clients += 1;
     }

@@ -2,6 +2,7 @@
 
 mod consuming;
 mod handing;
+mod spool;
 mod submitting;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -58,6 +59,10 @@ impl Node {
     }
 
     fn start_in(run: &str, group: Option<String>) -> Self {
+        Self::start_with(run, group, DoorSettings::default())
+    }
+
+    fn start_with(run: &str, group: Option<String>, doors: DoorSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -66,7 +71,8 @@ impl Node {
         let core = Arc::new(Mutex::new(Core::default()));
         let doors = {
             let _inside = runtime.enter();
-            Arc::new(LocalDoors::start(&places, behind(sender)).unwrap())
+            let behind = DoorServices { doors, state: dir.path().to_owned(), ..behind(sender) };
+            Arc::new(LocalDoors::start(&places, behind).unwrap())
         };
         runtime.spawn(run_core(inputs, core.clone(), doors.clone()));
         Self { dir, core, doors, _runtime: runtime }

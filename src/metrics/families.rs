@@ -78,6 +78,9 @@ const PEER: &[Family<PeerStatus>] = families! {
         &[("state", "revoked")] => |it| flag(it.state == PeerState::Revoked),
     }
     Gauge "peer_connected" "1 while connected" { &[] => |it| flag(it.connected) }
+    Gauge "peer_watched" "1 if it has to be connected for all to be well: trusted, and not publisher_only" {
+        &[] => |it| flag(it.is_watched())
+    }
     Gauge "peer_verified" "1 if the fingerprint was compared" { &[] => |it| flag(it.verified) }
     Gauge "peer_since_timestamp_seconds" "Last change of the connection" { &[] => |it| time(it.since) }
     Gauge "peer_last_frame_timestamp_seconds" "Arrival of the last frame" { &[] => |it| time(it.last_frame) }
@@ -126,6 +129,9 @@ const CONSUMER: &[Family<ConsumerStatus>] = families! {
     Gauge "consumer_lag_seconds" "Age of the oldest entry that it has not acknowledged" { &[] => |it| it.lag_s }
     Counter "consumer_missing_total" "Entries that it had not read when retention took them" {
         &[] => |it| count(it.missing)
+    }
+    Counter "consumer_not_converted_total" "Events that have no form in the format that it asked for" {
+        &[] => |it| count(it.not_converted.as_ref().map_or(0, |events| events.count))
     }
 };
 

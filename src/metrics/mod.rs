@@ -28,7 +28,7 @@ const DELIVERY_SECONDS: &[f64] =
     &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0];
 
 /// How long things took since the start of the node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NodeTimings {
     /// From the hand-over of a batch to the store until it is on disk, in seconds.
     pub append: Histogram,

@@ -26,6 +26,8 @@ use crate::status::Snapshot;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A client that has not sent its request by then is closed.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// A connection that is not over by then is closed: a client that does not read must not keep its place.
+const OVER_WITHIN: Duration = Duration::from_secs(30);
 /// The kernel was out of descriptors: the next connection is accepted after this.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
@@ -59,7 +61,7 @@ pub async fn serve(listener: TcpListener, source: MetricsSource) {
             Ok((stream, _)) => {
                 let routes = routes.clone();
                 tokio::spawn(async move {
-                    answer(stream, routes).await;
+                    answer(stream, routes, OVER_WITHIN).await;
                     drop(place);
                 });
             }
@@ -69,10 +71,11 @@ pub async fn serve(listener: TcpListener, source: MetricsSource) {
 }
 
 /// A client that breaks off is no matter of ours.
-async fn answer(stream: TcpStream, routes: Router) {
+async fn answer(stream: TcpStream, routes: Router, over_within: Duration) {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
-    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN).keep_alive(false);
+    let answered = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let _ = tokio::time::timeout(over_within, answered).await;
 }
 
 /// A web page in the operator's browser could reach loopback under a name of its own (DNS rebinding).
@@ -97,8 +100,12 @@ async fn metrics(State(source): State<MetricsSource>) -> Response {
     let Some(snapshot) = source.look().await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "the node is starting or stopping\n").into_response();
     };
-    let mut timings = source.timings.lock().unwrap_or_else(PoisonError::into_inner);
-    timings.retain_peers(&snapshot);
+    // The store notes its times under the same lock: it does not wait for the text.
+    let timings = {
+        let mut timings = source.timings.lock().unwrap_or_else(PoisonError::into_inner);
+        timings.retain_peers(&snapshot);
+        timings.clone()
+    };
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], render(&snapshot, &timings)).into_response()
 }
 
@@ -114,7 +121,24 @@ async fn healthz(State(source): State<MetricsSource>) -> (StatusCode, &'static s
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+
+    /// A client that asked and did not read kept its place for ever.
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        // An answer that nobody reads is one without an end.
+        let endless = || futures::stream::repeat(Ok::<_, std::convert::Infallible>(vec![0_u8; 65_536]));
+        let body = move || async move { axum::body::Body::from_stream(endless()) };
+        let routes = Router::new().route("/", get(body));
+        let closed = answer(stream, routes, Duration::from_millis(100));
+        tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it is closed");
+    }
 
     #[test]
     fn only_names_of_this_machine_are_local() {

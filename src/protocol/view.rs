@@ -67,6 +67,7 @@ impl Node {
                 lag_events: Some(last.saturating_sub(position.seq)),
                 lag_s: None,
                 filter_failing: self.handoffs.failing(name).shown(),
+                not_converted: None,
                 connected: request.is_some(),
                 missing: position.missing,
                 missing_at: None,

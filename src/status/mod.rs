@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub doors: Vec<DoorStatus>,
     /// Events sealed for this node that it could not open; absent if there were none since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cannot_open: Option<CannotOpen>,
+    pub cannot_open: Option<EventFailures>,
     /// Strangers that knocked; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<StrangerStatus>,
     /// Publishers of events that were rejected because they are not trusted here, by name.
@@ -91,7 +91,7 @@ impl Snapshot {
 
     /// The peers that have to be connected for all to be well.
     pub fn watched(&self) -> impl Iterator<Item = &PeerStatus> {
-        self.peers.iter().filter(|peer| peer.state == PeerState::Trusted && !peer.publisher_only)
+        self.peers.iter().filter(|peer| peer.is_watched())
     }
 }
 
@@ -165,9 +165,9 @@ pub struct SeenStatus {
     pub bytes: u64,
 }
 
-/// Events that were sealed for this node and could not be opened: kept, relayed, and handed to nobody.
+/// Events that could not be handed off: kept and relayed all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CannotOpen {
+pub struct EventFailures {
     pub count: u64,
     /// The last one, …
     pub id: String,
@@ -254,6 +254,11 @@ pub struct PeerStatus {
 }
 
 impl PeerStatus {
+    /// It has to be connected for all to be well.
+    pub fn is_watched(&self) -> bool {
+        self.state == PeerState::Trusted && !self.publisher_only
+    }
+
     /// It has to be connected, and is not.
     pub fn is_away(&self) -> bool {
         !self.connected
@@ -409,6 +414,9 @@ pub struct ConsumerStatus {
     /// Its filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter_failing: Option<FilterFailing>,
+    /// Events that have no form in the format that it asked for; absent if there were none since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_converted: Option<EventFailures>,
     pub connected: bool,
     pub missing: u64,
     /// When retention last took what it had not read; known since the start only.

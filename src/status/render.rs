@@ -220,6 +220,11 @@ fn consumers(snapshot: &Snapshot, lines: &mut Lines) {
         row(&mut table, &consumer.name, cells);
     }
     push(&table, lines);
+    for consumer in &snapshot.consumers {
+        let Some(left_out) = &consumer.not_converted else { continue };
+        lines.push(format!("  {}: {} events not converted", consumer.name, left_out.count));
+        lines.push(format!("    {} {}: {}", left_out.at, left_out.id, left_out.reason));
+    }
 }
 
 fn cannot_open(snapshot: &Snapshot, lines: &mut Lines) {

@@ -1,7 +1,9 @@
 //! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
 
+mod backups;
 mod formats;
 mod mistakes;
+mod peers;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -100,6 +102,9 @@ fn without_a_node_each_verb_says_so() {
         "feed repair cert-ee",
         "event trace 72ddb00c",
         "event withdraw 72ddb00c",
+        "event replace 72ddb00c x",
+        "event list",
+        "submit --link same-incident=72ddb00c",
         "event waiting",
         "event release cert-ee",
         "event drop cert-ee",

@@ -65,6 +65,68 @@ fn carried_messages_are_decoded_for_those_who_ask() {
     assert_eq!(encoded.last().unwrap()["category"], "phish");
 }
 
+/// A message of n6 has no key for the part: it stood in the message all the same.
+#[test]
+fn parts_stand_in_meta_and_messages_stay_valid() {
+    let node = node_with("");
+    node.submit(&[carried(&idea("a", &["192.0.2.1", "192.0.2.2", "192.0.2.3"]))]);
+    let lines = tail(&node, &["--format", "n6"]);
+    let parts: Vec<&str> = lines.iter().map(|line| line["meta"]["part"].as_str().unwrap()).collect();
+    assert_eq!(parts, ["1/3", "2/3", "3/3"]);
+    let mut ids = BTreeSet::new();
+    for line in &lines {
+        assert!(line["payload"].as_object().unwrap().keys().all(|key| !key.contains("intelmesh")), "{line}");
+        ids.insert(line["payload"]["id"].as_str().unwrap());
+    }
+    assert_eq!(ids.len(), 3, "each message has its own id");
+    let ail = tail(&node, &["--format", "intelmq", "--form", "ail"]);
+    assert_eq!(ail[1]["meta"]["part"], "2/3");
+    assert_eq!(ail[1]["payload"]["extra.intelmesh.part"], "2/3");
+}
+
+/// Without meta these events look like lines of the node.
+#[test]
+fn events_that_look_like_notices_are_printed() {
+    let node = node_with("");
+    let events = [
+        json!({"notice": "n", "code": "bad_idea", "seq": 1, "id": "i"}),
+        json!({"notice": "n", "code": "from_ignored", "position": 1}),
+        json!({"error": "e", "code": "busy"}),
+    ];
+    node.submit(&events.each_ref().map(Value::to_string));
+    let shown = tail(&node, &["--form", "plain"]);
+    assert_eq!(shown, events);
+    let seen = tail(&node, &["--form", "plain", "--format", "intelmq", "--consumer", "soc"]);
+    assert_eq!(seen, events);
+    assert_eq!(node.consumer("soc")["lag_events"], 0);
+}
+
+#[test]
+fn events_that_are_not_converted_are_counted_and_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("out");
+    let door = format!("[[consumer]]\nname = \"filer\"\nto = \"spool\"\ndir = {dir:?}\nown = true\n");
+    let node = node_with(&door);
+    let fragment = carried(&json!({"Format": "IDEA0", "ID": "x"}));
+    node.submit(&[fragment, json!({"meta": {"format": "n6"}, "payload": {"id": "x"}}).to_string()]);
+    node.submit(&[carried(&idea("a", &["192.0.2.1"]))]);
+    for _ in 0..2 {
+        let lines = tail(&node, &["--format", "intelmq", "--consumer", "soc"]);
+        assert!(lines.len() <= 1, "{lines:?}");
+        node.cli(&["consumer", "rewind", "soc", "--to", "earliest"]);
+    }
+    let soc = node.consumer("soc");
+    assert_eq!(soc["not_converted"]["count"], 2, "each once: {soc}");
+    assert!(soc["not_converted"]["reason"].as_str().unwrap().starts_with("bad_n6: "), "{soc}");
+    wait_until("the door is at the end", PATIENCE, || node.consumer("filer")["lag_events"] == 0);
+    assert_eq!(
+        node.consumer("filer")["not_converted"]["count"],
+        1,
+        "a fragment of its own format goes as it is"
+    );
+    assert!(node.cli(&["status"]).contains("soc: 2 events not converted"));
+}
+
 /// Two of three lines acknowledged are none: after a crash all three come again.
 #[test]
 fn a_position_passes_when_all_lines_of_a_seq_are_acknowledged() {

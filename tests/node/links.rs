@@ -227,3 +227,70 @@ fn what_takes_back_is_refused_where_it_would_reach_fewer_or_is_another_publisher
     let taken = taking_back(&green, json!({"tlp": "GREEN"}));
     assert!(taken["id"].is_string() && taken.get("error").is_none(), "{taken}");
 }
+
+/// Nobody has to write meta by hand, or to know an id, to correct an event.
+#[test]
+fn events_are_linked_and_replaced_without_meta() {
+    let nodes = mesh(&["cert-at", "cert-ee"]);
+    let id =
+        nodes[0].publish(&[line(1, &json!({"version": 1, "tlp": "AMBER", "to": ["cert-ee"]}))]).remove(0);
+    let uuid = id.rsplit(':').next().expect("a UUID");
+    let link = format!("same-incident={}", &uuid[..8]);
+    let answer = nodes[0].say(&["submit", "--link", &link, "--link", "alternate=RT#1"], &made(2, 300)).done();
+    let linked =
+        serde_json::from_str::<Value>(&answer).expect("JSON")["id"].as_str().expect("an id").to_owned();
+    let new = "{\n  \"source.ip\": \"192.0.2.9\"\n}\n";
+    let by = nodes[0].say(&["event", "replace", &id, "-"], new).done().trim().to_owned();
+    has_accepted(&nodes[1], 3);
+    let shown = |id: &str| -> Value {
+        serde_json::from_str(&nodes[1].cli(&["event", "show", id, "--json"])).expect("JSON")
+    };
+    let links = json!([{"type": "same-incident", "right": id}, {"type": "alternate", "right": "RT#1"}]);
+    assert_eq!(shown(&linked)["links"], links);
+    let replacement = shown(&by);
+    assert_eq!((&replacement["tlp"], &replacement["to"]), (&json!("AMBER"), &json!(["cert-ee"])));
+    assert_eq!(replacement["payload"], json!({"source.ip": "192.0.2.9"}));
+    assert_eq!(shown(&id)["replaced_by"], by);
+
+    let again = nodes[0].say(&["event", "replace", &id, "-"], new);
+    assert_eq!((again.code, again.stderr.contains("is replaced already")), (1, true), "{again:?}");
+    let theirs = nodes[1].say(&["event", "replace", &id, "-"], new);
+    assert!(theirs.code == 1 && theirs.stderr.contains("only its publisher can replace it"), "{theirs:?}");
+    for wrong in ["[]", "{", "{\"meta\":{},\"payload\":{}}"] {
+        let refused = nodes[0].say(&["event", "replace", &by, "-"], wrong);
+        assert_eq!((refused.code, refused.stderr.contains("hint: give the ")), (2, true), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_list_has_the_newest_events_that_are_asked_for() {
+    let nodes = mesh(&["cert-at", "cert-ee"]);
+    let [first, secret] =
+        [json!({"version": 1}), json!({"version": 1, "tlp": "AMBER", "to": ["cert-ee"], "seal": true})];
+    let mut sent = nodes[0].publish(&[line(1, &first)]);
+    sent.extend(
+        nodes[0]
+            .publish(&[with_meta(&secret, r#"{"source.ip":"192.0.2.9","classification.type":"phishing"}"#)]),
+    );
+    has_accepted(&nodes[1], 2);
+    let listed = |node: &Node, args: &[&str]| -> Vec<Value> {
+        let answer = node.cli(&[&["event", "list", "--json"], args].concat());
+        let list: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(list["schema"], "intelmesh.events/1");
+        list["events"].as_array().expect("a list").clone()
+    };
+    let ids = |events: Vec<Value>| events.iter().map(|event| event["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(listed(&nodes[1], &[])), [json!(sent[0]), json!(sent[1])]);
+    assert_eq!(ids(listed(&nodes[1], &["--filter", "meta.tlp == \"AMBER\""])), [json!(sent[1])]);
+    assert_eq!(listed(&nodes[1], &["--publisher", "cert-ee"]), Vec::<Value>::new());
+    let newest = nodes[1].cli(&["event", "list", "--last", "1"]);
+    assert!(newest.ends_with("  cert-at          AMBER sealed phishing             192.0.2.9\n"), "{newest}");
+    let closed = listed(&nodes[0], &["--last", "1"]);
+    assert_eq!(
+        (&closed[0]["sealed"], closed[0].get("kind")),
+        (&json!(true), None),
+        "it is for cert-ee alone"
+    );
+    let bad = nodes[1].say(&["event", "list", "--filter", "evnt == 1"], "");
+    assert!(bad.code == 2 && bad.stderr.starts_with("error: --filter:1:1: unknown name"), "{bad:?}");
+}

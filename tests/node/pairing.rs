@@ -7,6 +7,7 @@ use intelmesh::Timestamp;
 use intelmesh::testing::Invitation;
 use serde_json::Value;
 use support::events::made;
+use support::shape::{TOGETHER, mesh};
 use support::{Node, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -137,4 +138,31 @@ fn a_key_that_the_operator_revoked_is_not_added_again_unasked() {
     });
     at.cli(&["peer", "add", &invitation, "--yes"]);
     assert!(at.cli(&["peer", "list"]).contains("trusted"));
+}
+
+/// The partner has a new name: its file here was renamed by hand, and its aliases edited.
+#[test]
+fn the_feeds_of_a_renamed_peer_go_on() {
+    let mut nodes = mesh(&["cert-at", "cert-ee"]);
+    nodes[1].publish(&[made(1, 300)]);
+    wait_until("it arrives", SOON, || nodes[0].accepted() == 1);
+    // The files that the test keeps beside a node are named for its first name.
+    nodes[1].edit("intelmesh.toml", |text| {
+        text.replace("\nname = \"cert-ee\"", "\nname = \"cert-eesti\"\naliases = [\"cert-ee\"]")
+    });
+    nodes[1].stop();
+    let ready = nodes[1].start_unready();
+    assert!(ready.recv_timeout(TOGETHER).is_ok_and(|line| line.starts_with("ready cert-eesti ")));
+    nodes[0].cli(&["peer", "rename", "cert-ee", "cert-eesti"]);
+    wait_until("they are connected again", TOGETHER, || nodes[0].connected("cert-eesti"));
+    nodes[1].publish(&[made(2, 300)]);
+    nodes[0].publish(&[made(3, 300)]);
+    let last = |node: &Node| node.status()["journal"]["last_seq"].as_u64();
+    wait_until("both have all", SOON, || nodes.iter().all(|node| last(node) == Some(3)));
+    let listed: Value = serde_json::from_str(&nodes[0].cli(&["event", "list", "--json"])).unwrap();
+    let theirs = listed["events"].as_array().unwrap().iter().filter(|event| event["publisher"] != "cert-at");
+    assert_eq!(theirs.count(), 2, "{listed}");
+    assert!(has(&nodes[0], "peer_renamed", "cert-eesti"));
+    let well = || nodes[0].say(&["status", "--check"], "").stdout.starts_with("ok: 1 of 1");
+    wait_until("all is well", TOGETHER, well);
 }

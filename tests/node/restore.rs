@@ -183,3 +183,32 @@ fn damage_in_an_older_segment_is_named_and_counted() {
     soc.finish();
     assert_eq!(node.consumer("soc")["missing"], 1);
 }
+
+/// The disk is lost, with events that came after the backup. The log begins anew, so no seq of the former one is used for
+/// another event: peers take what follows, and see neither a clone nor a second event under an id.
+#[test]
+fn a_node_of_a_backup_gets_everything_again() {
+    let mut nodes = mesh(&["cert-at", "cert-ee"]);
+    let place = tempfile::TempDir::new().expect("a temporary directory");
+    let backup = place.path().join("b.tar").display().to_string();
+    let mut all = everyone_publishes(&nodes, 0, 20);
+    everyone_holds(&nodes, &all);
+    nodes[0].cli(&["backup", &backup]);
+    all.extend(everyone_publishes(&nodes, 1_000, 20));
+    everyone_holds(&nodes, &all);
+    let log_id = nodes[0].status()["journal"]["log_id"].clone();
+    nodes[0].kill9();
+    let dir = nodes[0].dir().display().to_string();
+    std::fs::remove_dir_all(&dir).expect("the disk is lost");
+    let restored = nodes[0].say(&["restore", &backup, &dir], "");
+    assert_eq!(restored.code, 0, "{restored:?}");
+    nodes[0].start();
+    assert_ne!(nodes[0].status()["journal"]["log_id"], log_id);
+    together(&nodes[0]);
+    everyone_holds(&nodes, &all);
+    all.extend(everyone_publishes(&nodes, 4_000, 20));
+    everyone_holds(&nodes, &all);
+    for code in ["equivocation", "cloned", "feed_missing"] {
+        assert!(nodes.iter().all(|node| !node.complains(code)), "{code}");
+    }
+}

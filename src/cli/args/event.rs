@@ -5,10 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::values::whole;
-use crate::control::EventRef;
+use crate::control::{EventRef, LIST_LAST_DEFAULT, LIST_LAST_MAX};
+use crate::identity::PublisherName;
 
 #[derive(Debug, Subcommand)]
 pub enum EventVerb {
+    /// List the newest events of the journal, also ours, each in a few words.
+    #[command(after_help = "Examples:
+  intelmesh event list --last 50
+  intelmesh event list --publisher cert-ee --filter 'classified(event, \"phishing\")'
+  intelmesh event list --json | jq -r '.events[].id'")]
+    List(EventListArgs),
     /// Show one event, decoded: its publisher, its path, its content, and who got it.
     #[command(after_help = "Examples:
   intelmesh event show 72ddb00c
@@ -43,6 +50,16 @@ pub enum EventVerb {
         /// The reason, for people; it becomes event_description.text
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+    },
+    /// Replace an event of ours by a better one: publishes it for everybody who got the first.
+    #[command(after_help = "Examples:
+  intelmesh event replace 72ddb00c better.json
+  echo '{\"source.ip\":\"192.0.2.9\"}' | intelmesh event replace 72ddb00c -")]
+    Replace {
+        /// An event that this node published
+        id: EventRef,
+        /// The new event alone, in the format of the first; - is stdin
+        file: PathBuf,
     },
     /// List the events that wait for `release` or `drop`, because a revoked key signed them.
     #[command(after_help = "Examples:
@@ -84,6 +101,20 @@ pub enum EventVerb {
         /// A file that `event export` wrote
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct EventListArgs {
+    /// How many events, 1 to 2000
+    #[arg(long, value_name = "N", default_value_t = LIST_LAST_DEFAULT,
+        value_parser = |text: &str| whole(text, 1..=LIST_LAST_MAX))]
+    pub last: u64,
+    /// Only events of this publisher
+    #[arg(long, value_name = "NAME")]
+    pub publisher: Option<PublisherName>,
+    /// Only events that this CEL expression admits (docs/FILTERS.md)
+    #[arg(long, value_name = "CEL")]
+    pub filter: Option<String>,
 }
 
 #[derive(Debug, Args)]

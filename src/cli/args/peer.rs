@@ -37,6 +37,30 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
         /// The peer: the name of its file in peers/
         name: PublisherName,
     },
+    /// Give a peer another name: its file is renamed, and the old name becomes an alias.
+    #[command(after_help = "Examples:
+  intelmesh peer rename cert-estonia cert-ee")]
+    Rename {
+        /// The peer: the name of its file in peers/
+        old: PublisherName,
+        /// Its new name
+        new: PublisherName,
+    },
+    /// Show the settings in which two peers, two files, or a peer and the defaults differ.
+    #[command(after_help = "Examples:
+  intelmesh peer diff cert-ee                  what was changed from the defaults
+  intelmesh peer diff cert-ee cert-lv
+  intelmesh peer diff cert-ee peers/removed/cert-ee.toml-20261120T100000123Z
+
+Exits 1 if they differ. For their effect on real events: intelmesh peer check --dry-run FILE")]
+    Diff {
+        /// A peer, or a file like one
+        #[arg(value_name = "NAME|FILE")]
+        left: String,
+        /// Another one [default: the defaults]
+        #[arg(value_name = "NAME|FILE")]
+        right: Option<String>,
+    },
     /// Stop exchanging events with a peer at once; its read position is kept.
     #[command(after_help = "Examples:
   intelmesh peer pause cert-ee")]

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::control::RewindPlace;
+use crate::control::{EventRef, RewindPlace};
 use crate::format::foreign::BodyFormat;
+use crate::link::Relation;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
 use crate::time::Timestamp;
@@ -25,6 +26,34 @@ pub fn body_format(text: &str) -> Result<BodyFormat, String> {
 pub fn label(text: &str) -> Result<Tlp, String> {
     Tlp::parse(text)
         .ok_or_else(|| format!("{text:?} is not a known label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED"))
+}
+
+/// One `--link`: the type, and the other event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkFlag {
+    pub relation: Relation,
+    pub right: LinkEnd,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    Event(EventRef),
+    /// An id of another system.
+    Opaque(String),
+}
+
+pub fn link(text: &str) -> Result<LinkFlag, String> {
+    let wanted = "expected TYPE=ID, like same-incident=72ddb00c";
+    let (relation, right) = text.split_once('=').ok_or(wanted)?;
+    let relation = Relation::parse(relation).ok_or(wanted)?;
+    let right = match EventRef::parse(right) {
+        Ok(full @ EventRef::Full(_)) => LinkEnd::Event(full),
+        // Also if it looks like the beginning of a UUID.
+        _ if !relation.needs_event() && !right.is_empty() => LinkEnd::Opaque(right.to_owned()),
+        Ok(prefix) => LinkEnd::Event(prefix),
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok(LinkFlag { relation, right })
 }
 
 /// A number in words of ours: those of the library name no bounds.
@@ -59,6 +88,24 @@ pub fn rewind_place(text: &str) -> Result<RewindPlace, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_has_a_type_and_an_event_or_an_id_of_another_system() {
+        let full = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+        let event = |text| LinkEnd::Event(EventRef::parse(text).unwrap());
+        for (text, right) in [
+            ("same-incident=72ddb00c".to_owned(), event("72ddb00c")),
+            (format!("alternate={full}"), event(full)),
+            ("alternate=CESNET-RT#2235".to_owned(), LinkEnd::Opaque("CESNET-RT#2235".to_owned())),
+            ("alternate=20261130".to_owned(), LinkEnd::Opaque("20261130".to_owned())),
+        ] {
+            assert_eq!(link(&text).map(|flag| flag.right), Ok(right), "{text}");
+        }
+        for text in ["same-incident", "=72ddb00c", "same-incident=x", "alternate=", "Same Incident=72ddb00c"]
+        {
+            assert!(link(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_value_that_is_none_is_told_in_words_of_ours() {

@@ -1,10 +1,11 @@
 //! `status --nagios`: one line and an exit code, as plugins of Nagios, Icinga and check_mk give them.
 
-use super::ask;
 use crate::cli::answer::CommandAnswer;
 use crate::cli::failure::{CommandFailure, DONE};
-use crate::cli::place::NodeDirectory;
+use crate::cli::place::{NodeDirectory, unexpected};
+use crate::control::{ControlReply, ControlRequest};
 use crate::status::{Snapshot, health_line};
+use crate::terminal::shown;
 
 const WARNING: u8 = 1;
 const CRITICAL: u8 = 2;
@@ -13,8 +14,13 @@ const UNKNOWN: u8 = 3;
 /// # Errors
 /// Only the exit code: the line is on stdout, also if the node cannot be asked.
 pub fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
-    let (exit, line) = match ask(place) {
-        Ok(snapshot) => judged(&snapshot),
+    let (exit, line) = match place.ask_if_running(&ControlRequest::Status) {
+        Ok(Some(ControlReply::Status(snapshot))) => judged(&snapshot),
+        Ok(None) => (
+            CRITICAL,
+            format!("CRITICAL - no node runs in {}", without_bar(&shown(&place.dir().display().to_string()))),
+        ),
+        Ok(Some(other)) => (UNKNOWN, format!("UNKNOWN - {}", without_bar(unexpected(&other).first()))),
         Err(failure) => (UNKNOWN, format!("UNKNOWN - {}", without_bar(failure.first()))),
     };
     let mut answer = CommandAnswer::new();
@@ -25,12 +31,15 @@ pub fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
 
 fn judged(snapshot: &Snapshot) -> (u8, String) {
     let (exit, word) = match snapshot.health.as_slice() {
+        // Whether it is well is not known yet: a node that restarts again and again must not look well.
+        [] if snapshot.starting => (WARNING, "WARNING"),
         [] => (DONE, "OK"),
         health if health.iter().any(|reason| reason.code.is_critical()) => (CRITICAL, "CRITICAL"),
         _ => (WARNING, "WARNING"),
     };
     let line = health_line(snapshot);
-    let (_, said) = line.split_once(": ").unwrap_or(("", &line));
+    // A node that starts says so: `WARNING - starting: …`.
+    let said = ["ok: ", "warning: "].iter().find_map(|head| line.strip_prefix(head)).unwrap_or(&line);
     (exit, format!("{word} - {} | {}", without_bar(said), figures(snapshot)))
 }
 
@@ -62,4 +71,21 @@ fn figures(snapshot: &Snapshot) -> String {
 /// The bar begins the figures.
 fn without_bar(text: &str) -> String {
     text.replace('|', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::sample::snapshot;
+
+    /// A node that crashed every 20 s was `OK - starting: …` at each look.
+    #[test]
+    fn a_starting_node_is_a_warning() {
+        let mut starting = snapshot(3.0, &[("cert-ee", false, 0)]);
+        assert_eq!(judged(&starting).0, DONE);
+        starting.starting = true;
+        let (exit, line) = judged(&starting);
+        assert_eq!(exit, WARNING);
+        assert!(line.starts_with("WARNING - starting: "), "{line}");
+    }
 }

@@ -1,7 +1,8 @@
-//! `status --watch`: peers and consumers with their rates and lags, drawn again every two seconds in the size that the
-//! terminal then has. It only asks; it keeps the rates of the last minutes.
+//! `status --watch`: peers and consumers with their rates and lags, drawn again every two seconds, and when the terminal
+//! gets another size. It only asks; it keeps the rates of the last minutes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::ask;
@@ -9,11 +10,15 @@ use crate::cli::answer::{CommandAnswer, terminal_size};
 use crate::cli::colour;
 use crate::cli::failure::CommandFailure;
 use crate::cli::place::NodeDirectory;
+use crate::cli::stop;
+use crate::clock;
 use crate::identity::PublisherName;
 use crate::status::{PeerState, PeerStatus, Snapshot, health_line, span_text};
 use crate::terminal::{shown, wrapped};
 
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY_MS: u64 = 2_000;
+/// Wakes that are waiting to be seen.
+const WAKES_MAX: usize = 4;
 /// Rates that are kept of each peer: the widest sparkline.
 const RATES_MAX: usize = 120;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -22,36 +27,82 @@ const REDRAW: &str = "\x1b[H\x1b[2J";
 /// Of a terminal that does not say how large it is, and of a file.
 const SIZE_DEFAULT: (usize, usize) = (80, 24);
 
+/// What ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// Two seconds have passed.
+    Turn,
+    /// The terminal has another size.
+    Resized,
+    /// A signal, or nobody reads any more.
+    Stop,
+}
+
 /// # Errors
 /// If the node cannot be asked the first time; later it may be restarting.
 pub fn watch(place: &NodeDirectory) -> Result<(), CommandFailure> {
+    let wakes = wakes()?;
     let mut rates = RateTable::default();
-    let mut first = true;
     let mut answer = CommandAnswer::new();
+    let mut asked = Ok(ask(place)?);
     loop {
-        let size = terminal_size();
-        let (columns, rows) = size.unwrap_or(SIZE_DEFAULT);
-        let frame = match ask(place) {
-            Ok(snapshot) => {
-                rates.observe(&snapshot);
-                frame(&snapshot, &rates, columns, rows)
+        if let Ok(snapshot) = &asked {
+            rates.observe(snapshot);
+        }
+        let next = clock::now().tick.plus_ms(EVERY_MS);
+        let woken = loop {
+            draw(&mut answer, &asked, &rates)?;
+            let left = Duration::from_millis(next.since_ms(clock::now().tick));
+            match waited(&wakes, left) {
+                Wake::Resized => {}
+                woken => break woken,
             }
-            Err(failure) if first => return Err(failure),
-            Err(failure) => format!("error: {}\n", shown(failure.first())),
         };
-        first = false;
-        let head = if size.is_some() { REDRAW } else { "" };
-        answer.bytes(format!("{head}{}", colour::painted(&frame)).as_bytes())?;
-        answer.flush()?;
-        if answer.is_closed() {
+        if woken == Wake::Stop || answer.is_closed() {
             return Ok(());
         }
-        wait_for_next();
+        asked = ask(place);
     }
 }
 
-fn wait_for_next() {
-    std::thread::sleep(EVERY);
+fn wakes() -> Result<Receiver<Wake>, CommandFailure> {
+    let (wake, wakes) = mpsc::sync_channel(WAKES_MAX);
+    let resized = wake.clone();
+    // If nobody waits any more, it ends already.
+    let stop = move || {
+        let _ = wake.send(Wake::Stop);
+    };
+    stop::on_closed_stdout(stop.clone());
+    stop::on_signal(stop)?;
+    // If one waits already, the size is read after it.
+    stop::on_resize(move || {
+        let _ = resized.try_send(Wake::Resized);
+    })?;
+    Ok(wakes)
+}
+
+fn waited(wakes: &Receiver<Wake>, left: Duration) -> Wake {
+    match wakes.recv_timeout(left) {
+        Ok(wake) => wake,
+        Err(RecvTimeoutError::Timeout) => Wake::Turn,
+        Err(RecvTimeoutError::Disconnected) => Wake::Stop,
+    }
+}
+
+fn draw(
+    answer: &mut CommandAnswer,
+    asked: &Result<Snapshot, CommandFailure>,
+    rates: &RateTable,
+) -> Result<(), CommandFailure> {
+    let size = terminal_size();
+    let (columns, rows) = size.unwrap_or(SIZE_DEFAULT);
+    let frame = match asked {
+        Ok(snapshot) => frame(snapshot, rates, columns, rows),
+        Err(failure) => format!("error: {}\n", shown(failure.first())),
+    };
+    let head = if size.is_some() && !colour::is_dumb() { REDRAW } else { "" };
+    answer.bytes(format!("{head}{}", colour::painted(&frame)).as_bytes())?;
+    answer.flush()
 }
 
 /// Accepted events per second, by peer.

@@ -103,7 +103,8 @@ impl EventLoop {
         let store = &self.parts.store;
         self.watches.lags.observe(&view, now, |seq| store.arrived_if_free(seq));
         let audit = audit_fault(&self.files.config.paths.state, now.wall);
-        let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
+        let metrics = self.watches.metrics.trouble();
+        let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit, &metrics];
         let first_seq = view.ends.first_seq();
         let not_deliverable = self.watches.undeliverable.shown(&self.node.trust(), first_seq, now.wall);
         let facts = SnapshotFacts {
@@ -119,6 +120,7 @@ impl EventLoop {
                 files: self.parts.doors.set().file_faults(),
                 failures: self.parts.doors.set().failures(),
                 cannot_open: self.parts.doors.opening().cannot_open(),
+                not_converted: self.parts.doors.opening().unconverted(),
             },
             lasting: lasting.into_iter().flatten().chain(&self.watches.lists.bad).cloned().collect(),
             not_deliverable,

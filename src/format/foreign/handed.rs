@@ -50,10 +50,12 @@ pub struct ConvertedBody {
 }
 
 impl ConvertedBody {
-    /// Returns it with its part as a member of the payload, for consumers without members of ours.
+    /// Returns it with its part as a member of an event of IntelMQ. Messages of other systems have no place for it, and
+    /// each has an id of its own.
     #[must_use]
     pub fn with_part(&self) -> Self {
-        let Some(part) = self.part.as_ref().filter(|_| self.payload.len() > 2) else { return self.clone() };
+        let is_event = self.format == BodyFormat::Intelmq && self.payload.len() > 2;
+        let Some(part) = self.part.as_ref().filter(|_| is_event) else { return self.clone() };
         let mut payload = self.payload[..self.payload.len() - 1].to_vec();
         payload.extend_from_slice(format!(",\"extra.intelmesh.part\":\"{part}\"}}").as_bytes());
         Self { payload: payload.into(), ..self.clone() }

@@ -207,3 +207,28 @@ proptest::proptest! {
         proptest::prop_assert_eq!(ids.len(), want.len());
     }
 }
+
+/// A message that names two of its events alike: the second one was dropped.
+#[test]
+fn events_of_one_name_are_all_kept() {
+    let misp = crate::event::EventFormat::parse("misp").unwrap();
+    let door = DoorDefaults {
+        messages: crate::format::MessageRule { format: Some(misp), convert: true },
+        ..door(IdScheme::Random)
+    };
+    let object = |ip: &str, label: &str| {
+        let address = serde_json::json!({"type": "ip-src", "object_relation": "source.ip", "value": ip,
+            "Tag": [{"name": label}]});
+        serde_json::json!({"name": "intelmq_event", "uuid": UUID, "Attribute": [address]})
+    };
+    let (one, other) = (object("192.0.2.1", "tlp:clear"), object("192.0.2.2", "tlp:green"));
+    let same = object("192.0.2.1", "tlp:amber");
+    let message = serde_json::json!({"Event": {"uuid": "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c", "info": "x",
+        "Object": [one, other, same, other]}});
+    let SiblingEvents { cores, .. } = siblings_at(&message.to_string(), &door, 42).unwrap();
+    let ids: Vec<String> = cores.iter().map(|core| core.id.uuid.to_string()).collect();
+    assert_eq!((ids.len(), ids[0].as_str()), (2, UUID), "{ids:?}");
+    assert_ne!(ids[0], ids[1]);
+    assert!(bodies(&cores)[1].contains("192.0.2.2"));
+    assert_eq!(cores[0].tlp, Tlp::Amber, "the stricter label of two that are one");
+}

@@ -22,6 +22,7 @@ use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::socket::ToConsumer;
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::envelope::Body;
+use crate::format::intelmq::SetAside;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::ConsumerTable;
 use crate::local::counters::ConsumerCounters;
@@ -432,7 +433,12 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             return aside("cannot_open", fault.to_string());
         }
         match self.form.write(entry, &outgoing) {
-            Err(why) => aside(why.code(), why.to_string()),
+            Err(why) => {
+                if let SetAside::NotConverted(fault) = &why {
+                    self.behind.opening.note_unconverted(self.counters.name(), entry, fault);
+                }
+                aside(why.code(), why.to_string())
+            }
             Ok(lines) if lines.is_empty() => PendingWrite::Nothing,
             Ok(lines) => match lines.iter().find_map(|(line, _)| self.receiver.unfit(line)) {
                 None => PendingWrite::Lines(lines),

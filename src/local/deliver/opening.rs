@@ -1,28 +1,49 @@
 //! Opens bodies that are sealed for this node when they are handed off, and nowhere else: the journal and the core keep
-//! the sealed form. If one cannot be opened, it is counted, logged with its reason, and delays no other event. The
-//! private keys stay inside [`SealOpener`].
+//! the sealed form. If one cannot be opened, or converted for a consumer, it is counted with its reason, and delays no
+//! other event. The private keys stay inside [`SealOpener`], and `format` converts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::envelope::{Core, OpenError, OpenedBody, SealOpener};
+use crate::format::foreign::NotConverted;
 use crate::limits::OPEN_HERE_MAX;
 use crate::record::Entry;
-use crate::status::CannotOpen;
-use crate::time::Now;
+use crate::status::EventFailures;
+use crate::time::{Now, Timestamp};
 
 /// State that all doors share.
 pub struct EnvelopeOpening {
     opener: Arc<SealOpener>,
     now: fn() -> Now,
-    failed: Mutex<FailedOpening>,
+    failed: Mutex<FailureCount>,
+    /// By consumer.
+    unconverted: Mutex<BTreeMap<String, FailureCount>>,
 }
 
 /// Since the start of the process.
 #[derive(Debug, Default)]
-struct FailedOpening {
-    last: Option<CannotOpen>,
-    /// Up to here it was counted: a second consumer meets the same events.
+struct FailureCount {
+    last: Option<EventFailures>,
+    /// Up to here it was counted: a second consumer meets the same events, and a consumer may meet them again.
     seq: u64,
+}
+
+impl FailureCount {
+    /// Returns false if it was counted already.
+    fn note(&mut self, entry: &Entry, reason: String, at: Timestamp) -> bool {
+        let is_new = entry.seq > self.seq;
+        if is_new {
+            self.seq = entry.seq;
+            let count = self.last.as_ref().map_or(0, |last| last.count) + 1;
+            self.last = Some(EventFailures { count, id: entry.envelope.id().to_string(), reason, at });
+        }
+        is_new
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An entry on its way out.
@@ -45,7 +66,7 @@ impl OutgoingLine {
 
 impl EnvelopeOpening {
     pub fn new(opener: Arc<SealOpener>, now: fn() -> Now) -> Self {
-        Self { opener, now, failed: Mutex::default() }
+        Self { opener, now, failed: Mutex::default(), unconverted: Mutex::default() }
     }
 
     /// Opens each of `entries`, in their order. If there are many, a worker does it.
@@ -85,24 +106,28 @@ impl EnvelopeOpening {
     }
 
     fn count(&self, entry: &Entry, fault: &OpenError) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if entry.seq <= failed.seq {
-            return;
+        if locked(&self.failed).note(entry, fault.to_string(), (self.now)().wall) {
+            let id = entry.envelope.id();
+            let (reason, publisher) = (fault.code(), &id.publisher);
+            tracing::warn!(outcome = "cannot open", %id, %publisher, reason, "{fault}");
         }
-        let id = entry.envelope.id();
-        let (reason, publisher) = (fault.code(), &id.publisher);
-        tracing::warn!(outcome = "cannot open", %id, %publisher, reason, "{fault}");
-        failed.seq = entry.seq;
-        failed.last = Some(CannotOpen {
-            count: failed.last.as_ref().map_or(0, |last| last.count) + 1,
-            id: id.to_string(),
-            reason: fault.to_string(),
-            at: (self.now)().wall,
-        });
+    }
+
+    /// Counts an event that has no form in the format that this consumer asked for.
+    pub(crate) fn note_unconverted(&self, consumer: &str, entry: &Entry, fault: &NotConverted) {
+        let mut counts = locked(&self.unconverted);
+        let count = counts.entry(consumer.to_owned()).or_default();
+        count.note(entry, format!("{}: {}", fault.code, fault.why), (self.now)().wall);
     }
 
     /// Returns what status shows; `None` if all that was sealed for this node could be opened.
-    pub fn cannot_open(&self) -> Option<CannotOpen> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
+    pub fn cannot_open(&self) -> Option<EventFailures> {
+        locked(&self.failed).last.clone()
+    }
+
+    /// Returns the same of events that were not converted, by consumer.
+    pub fn unconverted(&self) -> BTreeMap<String, EventFailures> {
+        let counts = locked(&self.unconverted);
+        counts.iter().filter_map(|(name, count)| Some((name.clone(), count.last.clone()?))).collect()
     }
 }

@@ -42,6 +42,15 @@ impl RequestRefused {
     }
 }
 
+/// Returns a line that is not an event. No event begins with a blank, and in form `plain` nothing else tells them apart.
+pub(crate) fn told(line: &impl Serialize) -> Vec<u8> {
+    let mut text = vec![b' '];
+    // Objects with keys of text can always be written.
+    let _ = serde_json::to_writer(&mut text, line);
+    text.push(b'\n');
+    text
+}
+
 /// Returns the first line of a consumer that named a place and has a position already.
 pub(crate) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8> {
     let name = name.map(ConsumerName::to_string).unwrap_or_default();
@@ -49,18 +58,16 @@ pub(crate) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8
         "\"from\" is ignored: consumer \"{name}\" has a position and goes on after seq {position}; \
          to move it: intelmesh consumer rewind {name} --to PLACE"
     );
-    let line = serde_json::json!({"notice": notice, "code": "from_ignored", "position": position});
-    format!("{line}\n").into_bytes()
+    told(&serde_json::json!({"notice": notice, "code": "from_ignored", "position": position}))
 }
 
 /// Returns the notice in the place of an event that has no form in the format that the consumer asked for.
 pub(crate) fn not_converted(entry: &Entry, fault: &NotConverted) -> Vec<u8> {
     let id = entry.envelope.id().to_string();
     tracing::warn!(%id, code = fault.code, "not converted for a consumer: {}", fault.why);
-    let line = serde_json::json!({
+    told(&serde_json::json!({
         "notice": format!("{id} is left out: {}", fault.why), "code": fault.code, "seq": entry.seq, "id": id,
-    });
-    format!("{line}\n").into_bytes()
+    }))
 }
 
 /// A request as typed.

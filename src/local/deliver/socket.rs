@@ -1,6 +1,7 @@
 //! `run/out.sock`: a request, then events as lines, and acknowledgements back (CONTRACT.md §3). The core hands
 //! over one batch at a time and waits until it is written.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::request::{AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request};
+use super::request::{
+    AckRequest, RequestRefused, from_ignored, not_converted, parse_ack, parse_request, told,
+};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::local::framing::SocketLine;
@@ -90,6 +93,14 @@ enum WriteEnd {
     Closed(ConsumerClosed),
 }
 
+/// Lines on their way to the client.
+#[derive(Default)]
+struct UnwrittenLines {
+    bytes: Vec<u8>,
+    /// The end of each entry in `bytes`, its seq, and the number of its lines.
+    ends: VecDeque<(usize, u64, u64)>,
+}
+
 /// The writing side. If a line was cut, no other line follows it.
 struct Out {
     writing: OwnedWriteHalf,
@@ -98,20 +109,29 @@ struct Out {
 
 impl Out {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_noting(bytes, |_| ()).await
+    }
+
+    /// Writes all bytes. `given` gets the number of those that the client can read, each time that it has grown.
+    async fn write_noting(&mut self, bytes: &[u8], mut given: impl FnMut(usize)) -> io::Result<()> {
         self.inside_line = true;
-        self.writing.write_all(bytes).await?;
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.writing.write(&bytes[at..]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => at += count,
+            }
+            given(at);
+        }
         self.inside_line = false;
         Ok(())
     }
 
     /// Sends the reason for which the connection ends, if possible.
     async fn refuse(&mut self, refused: &RequestRefused) {
-        if !self.inside_line
-            && let Ok(mut line) = serde_json::to_vec(refused)
-        {
-            line.push(b'\n');
+        if !self.inside_line {
             // A client that is gone needs no reason.
-            let _ = self.write(&line).await;
+            let _ = self.write(&told(refused)).await;
         }
     }
 }
@@ -221,7 +241,6 @@ impl ConsumerConnection {
 
     /// Writes the entries that the core hands over, until it closes or the client is gone.
     async fn write_entries(&self, told: &mut mpsc::Receiver<ToConsumer>, out: &mut Out) -> WriteEnd {
-        let mut bytes = Vec::new();
         while let Some(said) = told.recv().await {
             let entries = match said {
                 ToConsumer::Began { .. } => continue,
@@ -235,31 +254,7 @@ impl ConsumerConnection {
                 ToConsumer::Closed(why) => return WriteEnd::Closed(why),
             };
             self.wait_for_acks().await;
-            let outgoing = self.opening.open_all(&entries).await;
-            let mut done = None;
-            for (entry, outgoing) in entries.iter().zip(&outgoing) {
-                let lines = self.hand_off.write_lines(&carried(entry, outgoing), &mut bytes);
-                let lines = lines.unwrap_or_else(|fault| {
-                    bytes.extend_from_slice(&not_converted(entry, &fault));
-                    0
-                });
-                if lines > 0 {
-                    self.handed(|handed| handed.push(entry.seq, lines as u64));
-                    done = None;
-                } else {
-                    done = self.handed(|handed| handed.pass(entry.seq));
-                }
-                if bytes.len() >= WRITE_BYTES {
-                    if out.write(&bytes).await.is_err() {
-                        return WriteEnd::Broken;
-                    }
-                    bytes.clear();
-                }
-            }
-            if out.write(&bytes).await.is_err() {
-                return WriteEnd::Broken;
-            }
-            bytes.clear();
+            let Ok(done) = self.write_batch(&entries, out).await else { return WriteEnd::Broken };
             if self.inputs.send(Input::Door(DoorInput::ConsumerReady { consumer: self.id })).await.is_err() {
                 break;
             }
@@ -269,6 +264,49 @@ impl ConsumerConnection {
             }
         }
         WriteEnd::Closed(ConsumerClosed::Stopping)
+    }
+
+    /// Writes the lines of a batch. Returns the seq that is done with because it had no line, and nothing before it is
+    /// unacknowledged.
+    async fn write_batch(&self, entries: &[Arc<Entry>], out: &mut Out) -> io::Result<Option<u64>> {
+        let outgoing = self.opening.open_all(entries).await;
+        let mut unwritten = UnwrittenLines::default();
+        let mut done = None;
+        for (at, (entry, outgoing)) in entries.iter().zip(&outgoing).enumerate() {
+            let lines = self.hand_off.write_lines(&carried(entry, outgoing), &mut unwritten.bytes);
+            let lines = lines.unwrap_or_else(|fault| {
+                if let Some(name) = &self.name {
+                    self.opening.note_unconverted(name.as_str(), entry, &fault);
+                }
+                unwritten.bytes.extend_from_slice(&not_converted(entry, &fault));
+                0
+            });
+            unwritten.ends.push_back((unwritten.bytes.len(), entry.seq, lines as u64));
+            if unwritten.bytes.len() >= WRITE_BYTES || at + 1 == entries.len() {
+                let UnwrittenLines { bytes, mut ends } = std::mem::take(&mut unwritten);
+                let mut given = |count| done = self.note_given(&mut ends, count).unwrap_or(done);
+                out.write_noting(&bytes, &mut given).await?;
+                // The last entries may be without lines.
+                given(bytes.len());
+            }
+        }
+        Ok(done)
+    }
+
+    /// Notes which entries the client can read whole, now that it was given so many bytes: only those count in an ack.
+    /// Returns what [`DeliveryMarks::pass`] says of the last one, if there are any.
+    fn note_given(&self, ends: &mut VecDeque<(usize, u64, u64)>, count: usize) -> Option<Option<u64>> {
+        let mut done = None;
+        while let Some((_, seq, lines)) = ends.pop_front_if(|(end, ..)| *end <= count) {
+            done = Some(self.handed(|handed| match lines {
+                0 => handed.pass(seq),
+                _ => {
+                    handed.push(seq, lines);
+                    None
+                }
+            }));
+        }
+        done
     }
 
     /// Holds back while more lines are unacknowledged than are remembered.

@@ -72,7 +72,7 @@ impl SpoolReceiver {
         let (temp, incoming) = (self.spool.place("temp"), self.spool.place("incoming"));
         for (line, name) in lines[..count].iter().zip(&names) {
             let text = [line.line.as_slice(), b"\n"].concat();
-            files::replace(&temp.join(name), &text, 0o644)?;
+            files::replace(&temp.join(name), &text, 0o640)?;
         }
         for name in &names[..count] {
             files::rename(&temp.join(name), &incoming.join(name))?;

@@ -1,29 +1,32 @@
 //! The door from a directory as Warden's filer uses it: `incoming` has whole files, one message each. A file is claimed
-//! by renaming it into `temp`, and deleted once the node has it on disk. What is refused for good goes to `errors`, with
-//! a text beside it that says why. Formats and ids are not known here.
+//! by renaming it into `temp` (`claim`), and deleted once the node has it on disk. What is refused for good goes to
+//! `errors`, with a text beside it that says why. Formats and ids are not known here.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+mod claim;
+
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use claim::{ClaimedFile, Claims, SpoolFiles};
+
 use super::door::{SubmitDoor, SubmitOpener};
 use super::listening::Listening;
 use super::submission::SubmissionOutcome;
 use crate::door::SpoolSource;
 use crate::files;
-use crate::format::SubmitError;
-use crate::limits::{DOOR_RETRY_MS, LINE_BYTES_MAX};
+use crate::limits::DOOR_RETRY_MS;
+use crate::local::dead_letter::record::AsideRecord;
 use crate::local::framing::SocketLine;
 
 /// Pause between two looks at an empty directory.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Files that are claimed at once.
-const CLAIMS_MAX: usize = 64;
+/// The parts of a spool.
+const PARTS: [&str; 3] = ["temp", "incoming", "errors"];
 
 /// A directory with `temp`, `incoming` and `errors`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,30 +39,21 @@ impl SpoolDir {
         self.dir.join(name)
     }
 
-    /// Makes the directories that are missing.
+    fn is_whole(&self) -> bool {
+        PARTS.iter().all(|name| self.place(name).is_dir())
+    }
+
+    /// Makes the directories that are missing. Messages may be sensitive: other accounts read them by the group.
     pub fn prepare(&self) -> io::Result<()> {
-        for name in ["temp", "incoming", "errors"] {
-            files::make_dir(&self.place(name), 0o755)?;
-        }
-        Ok(())
+        PARTS.iter().try_for_each(|name| files::make_dir(&self.place(name), 0o750))
     }
 }
 
 /// One `[[submit]]` from a spool.
 struct SpoolDoor {
-    spool: SpoolDir,
+    files: SpoolFiles,
     door: Arc<SubmitDoor>,
-    /// Begins the name of each claimed file: others claim under names of their own.
-    claim: String,
     gone: CancellationToken,
-}
-
-/// A claimed file.
-struct ClaimedFile {
-    /// Its name in `incoming`.
-    name: String,
-    at: PathBuf,
-    message: Bytes,
 }
 
 impl SubmitOpener for SpoolSource {
@@ -68,10 +62,8 @@ impl SubmitOpener for SpoolSource {
     }
 
     fn open(self: Box<Self>, door: &Arc<SubmitDoor>, _: Option<&Arc<Listening>>) {
-        let claim = format!("intelmesh.{}.", door.name);
-        let gone = CancellationToken::new();
-        let spool = SpoolDir { dir: self.dir };
-        door.tasks.spawn(SpoolDoor { spool, door: door.clone(), claim, gone }.run());
+        let files = SpoolFiles::new(SpoolDir { dir: self.dir }, &door.name);
+        door.tasks.spawn(SpoolDoor { files, door: door.clone(), gone: CancellationToken::new() }.run());
     }
 }
 
@@ -83,21 +75,27 @@ impl SpoolDoor {
         let mut left_over = true;
         loop {
             let (here, first) = (Arc::clone(&this), left_over);
-            let looked = tokio::task::spawn_blocking(move || here.claim_files(first)).await;
+            let looked = tokio::task::spawn_blocking(move || here.files.claim(first)).await;
             let pause = match looked {
                 Err(_) => return,
                 Ok(Err(error)) => {
-                    this.door.counters.unreachable(format!("{}: {error}", this.spool.dir.display()));
+                    this.door.counters.unreachable(this.shown(&error));
+                    left_over = true;
                     Duration::from_millis(DOOR_RETRY_MS)
                 }
-                Ok(Ok(files)) => {
-                    this.door.counters.well();
-                    left_over = false;
-                    let found = !files.is_empty();
-                    if !this.settle(files).await {
+                Ok(Ok(claims)) => {
+                    this.note(&claims);
+                    // A file that could not be read for now is claimed already.
+                    left_over = claims.has_more || claims.stays.is_some();
+                    let pause = match (claims.files.is_empty(), claims.stays.is_some()) {
+                        (false, _) => Duration::ZERO,
+                        (true, true) => Duration::from_millis(DOOR_RETRY_MS),
+                        (true, false) => LOOK_EVERY,
+                    };
+                    if !this.settle(claims.files).await {
                         return;
                     }
-                    if found { Duration::ZERO } else { LOOK_EVERY }
+                    pause
                 }
             };
             if stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -106,35 +104,21 @@ impl SpoolDoor {
         }
     }
 
-    /// Claims files, oldest names first. `left_over` also takes those that an earlier run had claimed: they come again
-    /// under their ids, so that none is published twice.
-    fn claim_files(&self, left_over: bool) -> io::Result<Vec<ClaimedFile>> {
-        let (temp, incoming) = (self.spool.place("temp"), self.spool.place("incoming"));
-        if left_over || !incoming.is_dir() {
-            self.spool.prepare()?;
+    fn shown(&self, what: &dyn std::fmt::Display) -> String {
+        format!("{}: {what}", self.files.spool.dir.display())
+    }
+
+    /// Passes on to status which files are in `errors` or stay where they are.
+    fn note(&self, claims: &Claims) {
+        match (&claims.stays, claims.shown_skipped()) {
+            (Some(what), _) => self.door.counters.unreachable(self.shown(what)),
+            (None, Some(what)) => self.door.counters.works_but(self.shown(&what)),
+            (None, None) => self.door.counters.well(),
         }
-        let mut claimed = Vec::new();
-        if left_over {
-            for name in names_in(&temp)? {
-                if let Some(own) = name.strip_prefix(&self.claim) {
-                    claimed.push((own.to_owned(), temp.join(&name)));
-                }
-            }
+        for why in &claims.unreadable {
+            let at = self.door.submitter.now().wall;
+            self.door.counters.rejected(&AsideRecord::new(at, &self.door.name, "unreadable", why));
         }
-        for name in names_in(&incoming)?.into_iter().take(CLAIMS_MAX) {
-            let to = temp.join(format!("{}{name}", self.claim));
-            match files::rename(&incoming.join(&name), &to) {
-                Ok(()) => claimed.push((name, to)),
-                // Another reader was faster.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let read = claimed.into_iter().map(|(name, at)| {
-            let message = read_message(&at)?;
-            Ok(ClaimedFile { name, at, message })
-        });
-        read.collect()
     }
 
     /// Submits all, then makes an end of each in order. Returns false if the node stops: the rest stays claimed.
@@ -162,7 +146,9 @@ impl SpoolDoor {
                         outcome = again;
                     }
                     SubmissionOutcome::Refused(error) => {
-                        if !self.patiently(|| self.put_to_errors(&file, &error)).await {
+                        let hint = error.hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+                        let why = format!("{}: {}\n{hint}", error.code, error.message);
+                        if !self.patiently(|| self.files.put_to_errors(&file.name, &file.at, &why)).await {
                             return false;
                         }
                         self.door.counters.rejected(&self.door.record(&error).with_line(&file.message));
@@ -182,47 +168,11 @@ impl SpoolDoor {
     /// Does it until it is done; false if the node stops before.
     async fn patiently(&self, act: impl Fn() -> io::Result<()>) -> bool {
         while let Err(error) = act() {
-            self.door.counters.failed(format!("{}: {error}", self.spool.dir.display()));
+            self.door.counters.failed(self.shown(&error));
             if self.door.pause(&self.gone).await.is_none() {
                 return false;
             }
         }
         true
     }
-
-    /// Moves a file to `errors`. Its reason is there first, so that no file is without one.
-    fn put_to_errors(&self, file: &ClaimedFile, error: &SubmitError) -> io::Result<()> {
-        let errors = self.spool.place("errors");
-        let hint = error.hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-        let why = format!("{}: {}\n{hint}", error.code, error.message);
-        files::replace(&errors.join(format!("{}.why", file.name)), why.as_bytes(), 0o644)?;
-        match files::rename(&file.at, &errors.join(&file.name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            moved => moved,
-        }
-    }
-}
-
-/// Returns the names of files, sorted: they begin with the time in Warden's filer.
-fn names_in(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        // A name that is not UTF-8 would not come back from `errors` as it was.
-        if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string())
-            && !name.starts_with('.')
-        {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// Reads a message as one line: writers may have broken it into several.
-fn read_message(file: &Path) -> io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(LINE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-    Ok(Bytes::copy_from_slice(bytes.trim_ascii()))
 }

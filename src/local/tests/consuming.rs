@@ -92,3 +92,23 @@ fn an_end_of_file_that_does_not_mean_durable_says_so_first() {
     let said = client.json();
     assert_eq!((&said["code"], &said["retry"]), (&json!("stopping"), &json!(true)));
 }
+
+/// An ack counted before the lines of its entry were given, and those that were still here were lost.
+#[test]
+fn an_ack_counts_for_entries_whose_lines_were_all_given() {
+    let node = Node::start();
+    let mut client = node.connect("out.sock");
+    client.send("{\"consumer\":\"soc\",\"format\":\"intelmq\"}\n");
+    node.wait_until("it opened", |core| !core.told.is_empty());
+    let sources: Vec<String> = (0..200).map(|host| format!("192.0.2.{host}")).collect();
+    let message = json!({"meta": {"format": "idea"}, "payload": {"Format": "IDEA0", "ID": "a", "Category": [],
+        "DetectTime": "2026-01-01T00:00:00Z", "Note": "n".repeat(20_000), "Source": [{"IP4": sources}]}});
+    let entries = vec![Arc::new(entry(3)), Arc::new(entry_of(4, &message.to_string()))];
+    node.doors.handle(DoorOutput::HandOff { consumer: ConsumerId(0), entries });
+    assert_eq!(client.json()["seq"], 3);
+    assert_eq!(client.json()["seq"], 4, "one of two hundred");
+    client.send("{\"ack\":4}\n");
+    client.finish();
+    node.wait_until("it is gone", |core| core.told.last().unwrap() == "gone");
+    assert_eq!(node.core(|core| core.told[1..].to_vec()), ["acked 3", "finished", "gone"]);
+}

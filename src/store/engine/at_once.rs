@@ -73,7 +73,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// Reads the entries after `after_seq`, as a consumer or the command line sees them: [`Journal::read`], with what
+    /// Reads the entries after `after_seq`, as a consumer or the command line sees them: `Journal::read`, with what
     /// was withdrawn and replaced.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// Returns the rows of one day that name `key`; see [`LinkIndex::days`].
+    /// Returns the rows of one day that name `key`; see `LinkIndex::days`.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -2,11 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Node, binary, wait_until};
+use support::{Node, Stopwatch, binary, wait_until};
 
 use super::SOON;
 
@@ -20,7 +20,7 @@ fn told(manager: &UnixDatagram, wanted: &str) {
         if said.lines().any(|line| line.starts_with(wanted)) {
             return;
         }
-        assert!(said.starts_with("WATCHDOG=1\nSTATUS="), "{said}");
+        assert!(said.starts_with("READY=1\nWATCHDOG=1\nSTATUS="), "{said}");
     }
 }
 
@@ -33,6 +33,8 @@ fn systemd_is_told_that_the_node_is_ready_alive_and_stopping() {
     let mut node = Node::init("cert-at");
     node.set_env("NOTIFY_SOCKET", socket);
     node.start();
+    told(&manager, "READY=1");
+    // A manager whose queue was full would wait for it for ever.
     told(&manager, "READY=1");
     told(&manager, "STATUS=ok: 0 of 0 peers up");
     told(&manager, "WATCHDOG=1");
@@ -68,10 +70,10 @@ fn the_log_has_fixed_fields_in_each_format() {
 
 #[test]
 fn nagios_gets_one_line_with_figures_and_its_own_exit_codes() {
-    let mut node = super::Node::init("cert-at");
-    let unknown = node.say(&["status", "--nagios"], "");
-    assert_eq!((unknown.code, unknown.stderr.as_str()), (3, ""), "{unknown:?}");
-    assert!(unknown.stdout.starts_with("UNKNOWN - no node runs in "), "{unknown:?}");
+    let mut node = Node::init("cert-at");
+    let stopped = node.say(&["status", "--nagios"], "");
+    assert_eq!((stopped.code, stopped.stderr.as_str()), (2, ""), "{stopped:?}");
+    assert!(stopped.stdout.starts_with("CRITICAL - no node runs in "), "{stopped:?}");
     node.start();
     let well = node.say(&["status", "--nagios"], "");
     assert_eq!(well.code, 0, "{well:?}");
@@ -93,17 +95,71 @@ fn nagios_gets_one_line_with_figures_and_its_own_exit_codes() {
 fn the_watch_draws_again_until_its_reader_goes() {
     let mut node = Node::init("cert-at");
     node.start();
+    let (mut watch, mut draws) = watch_of(&node);
+    assert!(draws() && draws());
+    drop(draws);
+    wait_until("it ends", Duration::from_secs(10), || watch.try_wait().unwrap().is_some());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+/// `status --watch` of a node, and what reads its next frame.
+fn watch_of(node: &Node) -> (Child, impl FnMut() -> bool) {
     let mut command = Command::new(binary());
     command.args(["status", "--watch", "-C"]).arg(node.dir()).stdout(Stdio::piped());
     let mut watch = command.spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
-    for _ in 0..2 {
-        assert!(lines.any(|line| line.starts_with("ok: ")), "a frame");
-        assert!(lines.any(|line| line.starts_with("PEERS ")), "with its table");
+    (watch, move || lines.any(|line| line.starts_with("PEERS ")))
+}
+
+fn signal(name: &str, child: &Child) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Thirty frames would take a minute if a resized terminal waited for its turn.
+#[test]
+fn the_watch_draws_at_once_for_another_size() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    let (mut watch, mut draws) = watch_of(&node);
+    assert!(draws());
+    let since = Stopwatch::start();
+    for _ in 0..30 {
+        signal("-WINCH", &watch);
+        assert!(draws());
     }
-    drop(lines);
-    wait_until("it ends", Duration::from_secs(10), || watch.try_wait().unwrap().is_some());
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    signal("-TERM", &watch);
     assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+/// The first frame on a terminal of the kind `term`.
+fn frame_on(term: &str, node: &Node) -> String {
+    let watch = format!("exec env TERM={term} {} status --watch", binary().display());
+    let line = format!("stty cols 80 rows 24; {watch} -C {}", node.dir().display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut shown = script.spawn().expect("script is installed: apt install bsdutils");
+    let lines = BufReader::new(shown.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut frame = String::new();
+    for line in lines {
+        frame += &line;
+        if line.starts_with("PEERS ") {
+            break;
+        }
+    }
+    signal("-TERM", &shown);
+    shown.wait().unwrap();
+    frame
+}
+
+#[test]
+fn a_dumb_terminal_is_not_cleared() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    assert!(frame_on("xterm", &node).contains("\x1b[2J"));
+    let dumb = frame_on("dumb", &node);
+    assert!(dumb.contains("PEERS ") && !dumb.contains('\x1b'), "{dumb}");
 }
 
 #[test]
@@ -170,7 +226,7 @@ fn a_report_for_helpers_has_no_secret() {
     node.publish(&[support::events::made(1, 300)]);
     let report = node.cli(&["doctor"]);
     let status = "\"schema\": \"intelmesh.status/1\"";
-    for words in ["== program\nintelmesh ", status, "== check", "redis://***@127.0.0.1:1/2"] {
+    for words in ["== program\nintelmesh ", status, "== check", "redis://***@127.0.0.1:1/***"] {
         assert!(report.contains(words), "{words} in {report}");
     }
     assert!(!report.contains("hunter2") && !report.contains("source.ip"), "{report}");

@@ -1,5 +1,5 @@
-//! The Debian package, in a root of its own: installed, followed through the first page of the documents, upgraded and
-//! purged. The root is this machine's, with every change in memory. Needs root and cargo-deb.
+//! The Debian package, in a root of its own: installed, followed through the first page of the documents, upgraded to the
+//! same program under a higher version, and purged. The root is this machine's, with every change in memory. Needs root and cargo-deb.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -82,6 +82,9 @@ while IFS= read -r command; do
     esac
 done <commands
 
+# In another directory, a verb names the node that it means.
+intelmesh status --check 2>&1 >/dev/null | grep -q '^using /etc/intelmesh' || fail "the directory is not named"
+
 # The upgrade keeps what the operator has, and the node's state.
 before=$(cat /etc/intelmesh/intelmesh.toml /etc/intelmesh/peers/cert-ee.toml | sha256sum)
 stop_node
@@ -95,12 +98,25 @@ stop_node
 
 dpkg --remove intelmesh
 [[ -e /etc/intelmesh/keys/node.pem && -e /var/lib/intelmesh/journal ]] || fail "a removal keeps the node"
+# Mounted into it: a directory of others, and a disk for the journal.
+mkdir -p /srv/shared /srv/disk
+touch /srv/shared/foreign /srv/disk/foreign /etc/intelmesh/passphrase.cred
+mount --bind /srv/shared /etc/intelmesh/lists
+mv /var/lib/intelmesh/* /srv/disk/
+mount --bind /srv/disk /var/lib/intelmesh
+dpkg --purge intelmesh
+[[ $(ls -A /etc/intelmesh /etc/intelmesh/lists /var/lib/intelmesh | tr '\n' ' ') == \
+    "/etc/intelmesh: lists  /etc/intelmesh/lists: foreign  /var/lib/intelmesh: foreign " ]] || fail "purged: $(ls -lR /etc/intelmesh /var/lib/intelmesh)"
+for file in node.pem intelmesh.toml passphrase.cred; do
+    [[ -e $(echo /var/backups/intelmesh-keys-*/"$file") ]] || fail "$file was not kept"
+done
+umount /etc/intelmesh/lists /var/lib/intelmesh
+dpkg -i "$new"
 dpkg --purge intelmesh
 for path in /etc/intelmesh /var/lib/intelmesh /run/intelmesh /usr/bin/intelmesh /usr/share/doc/intelmesh \
     /lib/systemd/system/intelmesh.service /etc/systemd/system/multi-user.target.wants/intelmesh.service; do
     [[ ! -e $path ]] || fail "$path is left"
 done
-[[ -e $(echo /var/backups/intelmesh-keys-*/node.pem) ]] || fail "the keys were not kept"
 echo done
 INSIDE
 name() { basename "$1"; }

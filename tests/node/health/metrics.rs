@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use intelmesh::testing::HealthCode;
+use serde_json::json;
 use support::events::made;
 use support::{Node, free_port, wait_until};
 
@@ -76,6 +77,7 @@ fn metrics_say_what_status_says() {
     }
     for wanted in [
         "intelmesh_peer_connected{peer=\"cert-ee\"} 1\n",
+        "intelmesh_peer_watched{peer=\"cert-ee\"} 1\n",
         "intelmesh_journal_last_seq 3\n",
         "intelmesh_delivery_age_seconds_count{peer=\"cert-ee\"} 0\n",
         "intelmesh_journal_append_seconds_bucket{le=\"+Inf\"} ",
@@ -114,6 +116,39 @@ fn dashboard_and_alerts_name_metrics_that_exist() {
     }
 }
 
+/// A peer that is paused, and a publisher that is heard through others, counted as away.
+#[test]
+fn alerts_leave_out_peers_that_need_not_connect() {
+    let of = |family: &str, peer: &str, value: u8| {
+        let name = format!("intelmesh_peer_{family}{{instance=\"a\",peer=\"{peer}\"}}");
+        json!({"series": name, "values": format!("{value}+0x30")})
+    };
+    let case = |cert_ee: u8, expected: serde_json::Value| {
+        let input = json!([
+            of("connected", "cert-ee", cert_ee),
+            of("watched", "cert-ee", 1),
+            of("connected", "cert-lt-paused", 0),
+            of("watched", "cert-lt-paused", 0),
+            of("connected", "cert-lv-publisher-only", 0),
+            of("watched", "cert-lv-publisher-only", 0),
+        ]);
+        let asked =
+            json!({"eval_time": "30m", "alertname": "IntelmeshMostPeersAway", "exp_alerts": expected});
+        json!({"interval": "1m", "input_series": input, "alert_rule_test": [asked]})
+    };
+    let annotations = json!({"summary": "a: most peers are away", "description":
+        "Look at the network of this machine first: more than half of the peers that it watches are not connected."});
+    let alert =
+        json!([{"exp_labels": {"severity": "critical", "instance": "a"}, "exp_annotations": annotations}]);
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/alerts.yml");
+    let tests = json!({"rule_files": [rules], "evaluation_interval": "1m",
+        "tests": [case(1, json!([])), case(0, alert)]});
+    let place = tempfile::TempDir::new().unwrap();
+    let file = place.path().join("tests.yml");
+    fs::write(&file, tests.to_string()).unwrap();
+    promtool(&["test", "rules", file.to_str().unwrap()], "");
+}
+
 /// Only names of this machine are answered on loopback, only two paths exist, and a stopping node is not healthy.
 #[test]
 fn healthz_is_for_this_machine_and_ends_with_the_node() {
@@ -122,12 +157,20 @@ fn healthz_is_for_this_machine_and_ends_with_the_node() {
     assert_eq!(get(port, "/healthz", "127.0.0.1"), Some((200, "ok\n".to_owned())));
     assert_eq!(get(port, "/healthz", "evil.example.org").unwrap().0, 421);
     assert_eq!(get(port, "/", "localhost").unwrap().0, 404);
-    let mut other = Node::init("cert-ee");
-    other.edit("intelmesh.toml", |text| format!("{text}[metrics]\nlisten = \"127.0.0.1:{port}\"\n"));
-    drop(other.start_unready());
-    assert_eq!(other.wait_exit(), Some(2));
-    let words = format!("error: [metrics] cannot listen on 127.0.0.1:{port}: Address already in use");
-    assert!(other.log().contains(&words), "{}", other.log());
     node.stop();
     assert_eq!(get(port, "/healthz", "localhost"), None);
+}
+
+/// Monitoring is no reason not to exchange events: the node runs, says so, and takes the port when it is free.
+#[test]
+fn a_taken_metrics_port_does_not_stop_the_node() {
+    let (mut node, port) = serving("cert-at");
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    node.start();
+    wait_until("status says so", SOON, || node.complains("config_bad"));
+    let words = format!("[metrics] cannot listen on 127.0.0.1:{port}: Address already in use");
+    assert!(node.status()["health"].to_string().contains(&words), "{}", node.status()["health"]);
+    drop(taken);
+    wait_until("it is tried again", SOON, || !node.complains("config_bad"));
+    assert_eq!(get(port, "/healthz", "localhost"), Some((200, "ok\n".to_owned())));
 }

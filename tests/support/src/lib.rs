@@ -12,6 +12,7 @@ pub mod events;
 pub mod intelmq;
 pub mod node;
 pub mod pipeline;
+mod ports;
 pub mod rabbitmq;
 pub mod redis;
 pub mod shape;

@@ -4,13 +4,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::pipeline::Submitter;
+pub use crate::ports::{free_port, own_loopback};
 use crate::toml_lines;
 use crate::wait::wait_for;
 
@@ -72,28 +71,6 @@ pub fn binary() -> PathBuf {
     let built = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("intelmesh"));
     let path = std::env::var_os("CARGO_BIN_EXE_intelmesh").map(PathBuf::from).or_else(built);
     path.filter(|path| path.exists()).expect("the program `intelmesh` is built beside the tests")
-}
-
-/// A port below the range that the kernel gives to outgoing connections, so that it is still free at a restart.
-/// Nothing has it on any address, a closed connection that lingers among it: IntelMQ's bots do not bind over one.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = (std::process::id() % 600) as u16 * 20;
-    let taken = fs::read_to_string("/proc/net/tcp").expect("Linux")
-        + &fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    loop {
-        let port = 20_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if !taken.contains(&format!(":{port:04X} ")) {
-            return port;
-        }
-    }
-}
-
-/// An address of this machine that only this test process binds: programs of others may take any port of 127.0.0.1
-/// between its choice and its use.
-pub fn own_loopback() -> Ipv4Addr {
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 64 + high % 64, middle, low)
 }
 
 impl Node {

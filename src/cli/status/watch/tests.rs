@@ -1,30 +1,7 @@
 //! Frames of the watch: their size, their order, and rates over a restart.
 
 use super::*;
-
-fn snapshot(uptime_s: f64, peers: &[(&str, bool, u64)]) -> Snapshot {
-    let peers: Vec<serde_json::Value> = peers
-        .iter()
-        .map(|(name, connected, accepted)| {
-            let (sent, received) = (counters(*accepted), counters(0));
-            serde_json::json!({"name": name, "state": "trusted", "verified": true, "connected": connected,
-                "sent": sent, "received": received, "last_error": null})
-        })
-        .collect();
-    serde_json::from_value(serde_json::json!({
-        "schema": "intelmesh.status/1", "name": "cert-at", "peer_id": "-", "key": "-", "version": "0", "uptime_s": uptime_s,
-        "ok": true, "health": [], "clock": {"ok": true},
-        "journal": {"log_id": "-", "first_seq": 1, "last_seq": 7, "bytes": 1}, "seen": {"ids": 0, "bytes": 0},
-        "peers": peers, "consumers": [{"name": "soc", "position": 1, "lag_events": 6, "connected": true, "missing": 0}],
-        "strangers": [], "errors": []
-    }))
-    .unwrap()
-}
-
-fn counters(accepted: u64) -> serde_json::Value {
-    serde_json::json!({"offered": accepted, "accepted": accepted, "refused": 0, "deferred": 0, "rejected": 0,
-        "withheld": 0, "missing": 0, "owed": 0})
-}
+use crate::cli::status::sample::snapshot;
 
 #[test]
 fn a_hundred_peers_fit_a_small_terminal_worst_first() {
@@ -59,4 +36,18 @@ fn rates_are_per_second_and_begin_again_after_a_restart() {
     assert_eq!(of(&rates), (0.0, 2), "what was counted before the restart is no rate");
     rates.observe(&snapshot(2.0, &[("cert-ee", true, 9)]));
     assert_eq!(of(&rates), (4.0, 3));
+}
+
+/// A second window of the operator's is resized: it is drawn again at once, and asks the node at its next turn.
+#[test]
+fn a_wake_comes_before_the_next_turn() {
+    let (wake, wakes) = mpsc::sync_channel(WAKES_MAX);
+    let long = Duration::from_secs(600);
+    wake.send(Wake::Resized).unwrap();
+    assert_eq!(waited(&wakes, long), Wake::Resized);
+    wake.send(Wake::Stop).unwrap();
+    assert_eq!(waited(&wakes, long), Wake::Stop);
+    assert_eq!(waited(&wakes, Duration::ZERO), Wake::Turn);
+    drop(wake);
+    assert_eq!(waited(&wakes, long), Wake::Stop);
 }
