@@ -2,22 +2,27 @@
 //! from `intelmesh.toml`, and `local` opens them. Each kind of door is one variant with its own keys. Nothing here reads
 //! a file or connects.
 
+mod url;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::filter::Filter;
-use crate::format::foreign::{BodyFormat, default_node_name};
+use crate::format::foreign::{BodyFormat, default_node_name, is_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
 use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
 use crate::record::ConsumerName;
+
+pub use url::ServerUrl;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
 #[derive(Clone, Copy, Debug)]
@@ -59,25 +64,6 @@ impl DoorSettings {
         }
     }
 
-    /// Returns the files that doors read at each connection, with the names of their doors and keys.
-    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
-        let mut found = Vec::new();
-        for (name, queue) in self.redis_queues() {
-            found.extend(queue.password_file.as_deref().map(|file| (name, "password_file", file)));
-            found.extend(queue.ca_file.as_deref().map(|file| (name, "ca_file", file)));
-        }
-        for door in &self.submits {
-            let (secret, ca_file) = match &door.from {
-                SubmitSource::Misp(source) => (("key_file", &source.key_file), &source.ca_file),
-                SubmitSource::N6Stream(source) => (("password_file", &source.password_file), &source.ca_file),
-                _ => continue,
-            };
-            found.push((&door.name, secret.0, secret.1));
-            found.extend(ca_file.as_deref().map(|file| (&door.name, "ca_file", file)));
-        }
-        found
-    }
-
     /// Returns the queues in Redis, with the names of their doors.
     pub fn redis_queues(&self) -> impl Iterator<Item = (&ConsumerName, &RedisQueue)> {
         let submits = self.submits.iter().filter_map(|door| match &door.from {
@@ -86,8 +72,49 @@ impl DoorSettings {
         });
         submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
-            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) => None,
+            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => None,
         }))
+    }
+}
+
+impl DoorSettings {
+    fn warden_servers(&self) -> impl Iterator<Item = (&ConsumerName, &WardenServer)> {
+        let submits = self.submits.iter().filter_map(|door| match &door.from {
+            SubmitSource::Warden(source) => Some((&door.name, &source.server)),
+            _ => None,
+        });
+        submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
+            ConsumerTarget::Warden(server) => Some((&door.name, server)),
+            _ => None,
+        }))
+    }
+
+    /// Returns the files that doors read when they connect, each with its door and key.
+    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
+        let of_redis = self.redis_queues().flat_map(|(name, queue)| {
+            [("password_file", queue.password_file.as_ref()), ("ca_file", queue.ca_file.as_ref())]
+                .map(|(key, file)| (name, key, file))
+        });
+        let of_warden = self.warden_servers().flat_map(|(name, server)| {
+            let (cert, key) = server.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
+            let files = [("secret_file", server.secret_file.as_ref()), ("ca_file", server.ca_file.as_ref())];
+            files
+                .into_iter()
+                .chain([("cert_file", cert), ("key_file", key)])
+                .map(move |(k, file)| (name, k, file))
+        });
+        let of_others = self.submits.iter().flat_map(|door| {
+            let (key, secret, ca_file) = match &door.from {
+                SubmitSource::Misp(source) => ("key_file", Some(&source.key_file), source.ca_file.as_ref()),
+                SubmitSource::N6Stream(source) => {
+                    ("password_file", Some(&source.password_file), source.ca_file.as_ref())
+                }
+                _ => ("", None, None),
+            };
+            [(&door.name, key, secret), (&door.name, "ca_file", ca_file)]
+        });
+        let files = of_redis.chain(of_warden).chain(of_others);
+        files.filter_map(|(name, key, file)| Some((name, key, file?.as_path()))).collect()
     }
 }
 
@@ -104,23 +131,13 @@ impl SubmitSettings {
     /// Returns the effects of this door on each line, as changes to `plain`. A key that is not given has the default of
     /// the kind of door.
     pub fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
-        let intelmq = EventFormat::intelmq();
-        let plain = match &self.from {
-            SubmitSource::Socket => plain,
+        let plain = match (&self.from, self.from.carries()) {
+            (SubmitSource::Socket, _) => plain,
             // A message of another system is carried as it came.
-            SubmitSource::Spool(spool) if spool.format != intelmq => DoorDefaults {
+            (_, format @ Some(_)) => DoorDefaults {
                 ids: IdScheme::Body,
-                messages: MessageRule { format: Some(spool.format.clone()), convert: false },
-                ..plain
-            },
-            SubmitSource::N6Stream(_) => DoorDefaults {
-                ids: IdScheme::Body,
-                messages: MessageRule { format: EventFormat::parse("n6"), convert: false },
-                ..plain
-            },
-            SubmitSource::Misp(_) => DoorDefaults {
-                ids: IdScheme::Body,
-                messages: MessageRule { format: EventFormat::parse("misp"), convert: true },
+                // Parts of a MISP event are no messages of their own: they are converted.
+                messages: MessageRule { format, convert: matches!(self.from, SubmitSource::Misp(_)) },
                 ..plain
             },
             _ => plain.at_intelmq(),
@@ -152,9 +169,23 @@ pub enum SubmitSource {
     Spool(SpoolSource),
     Misp(MispSource),
     N6Stream(N6Source),
+    Warden(WardenSource),
 }
 
 impl SubmitSource {
+    /// Returns the format of its messages, if it is not IntelMQ's.
+    fn carries(&self) -> Option<EventFormat> {
+        match self {
+            Self::Spool(spool) => {
+                Some(spool.format.clone()).filter(|format| *format != EventFormat::intelmq())
+            }
+            Self::Warden(_) => EventFormat::parse("idea"),
+            Self::N6Stream(_) => EventFormat::parse("n6"),
+            Self::Misp(_) => EventFormat::parse("misp"),
+            _ => None,
+        }
+    }
+
     /// Returns the word for it in `from`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -164,7 +195,39 @@ impl SubmitSource {
             Self::Spool(_) => "spool",
             Self::Misp(_) => "misp",
             Self::N6Stream(_) => "n6-stream",
+            Self::Warden(_) => "warden",
         }
+    }
+}
+
+/// A Warden server that is asked for new messages each time that `poll` has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WardenSource {
+    pub server: WardenServer,
+    pub poll: Duration,
+}
+
+/// A Warden 3 server, and how it knows this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WardenServer {
+    pub url: ServerUrl,
+    /// The name of this client at the server.
+    pub client: Option<String>,
+    /// Holds the secret that is sent instead of the name.
+    pub secret_file: Option<PathBuf>,
+    /// Files with the certificate of this client and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Certificates that the server's is checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// The name of this node in the `Node` list of messages, if it is not that of the client.
+    pub node: Option<String>,
+}
+
+impl WardenServer {
+    /// Returns the name of this node in the `Node` list of messages.
+    pub fn node_name(&self, publisher: &PublisherName) -> String {
+        let client = self.client.clone().filter(|client| is_node_name(client));
+        self.node.clone().or(client).unwrap_or_else(|| default_node_name(publisher))
     }
 }
 
@@ -178,15 +241,15 @@ pub struct SpoolSource {
 /// The events of a MISP, over its REST interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MispSource {
-    pub url: String,
+    pub url: ServerUrl,
     /// Holds the key of an account there.
     pub key_file: PathBuf,
     /// Certificates that the server's is checked against, instead of this machine's.
     pub ca_file: Option<PathBuf>,
     /// Only events with one of these tags; empty: all.
     pub tags: Vec<String>,
-    /// Pause between two rounds, in seconds.
-    pub poll_s: u64,
+    /// Pause between two rounds.
+    pub poll: Duration,
 }
 
 /// The stream of an n6, from a broker that speaks STOMP.
@@ -200,7 +263,7 @@ pub struct N6Source {
     pub ca_file: Option<PathBuf>,
     pub destinations: Vec<String>,
     /// The REST interface, which has the messages of the time without a connection.
-    pub rest_url: Option<String>,
+    pub rest_url: Option<ServerUrl>,
 }
 
 impl N6Source {
@@ -300,13 +363,16 @@ impl ConsumerSettings {
         let form = &self.form;
         // A bot that finds an element without `__type` in its queue never gets past it.
         let with_type = form.with_type || matches!(self.to, ConsumerTarget::IntelmqRedis { .. });
-        let spool = match &self.to {
-            ConsumerTarget::Spool(target) => Some(target),
+        let node = match &self.to {
+            ConsumerTarget::Spool(target) => {
+                Some(target.node.clone().unwrap_or_else(|| default_node_name(publisher)))
+            }
+            ConsumerTarget::Warden(server) => Some(server.node_name(publisher)),
             _ => None,
         };
         IntelmqHandOff {
             hand_off: HandOff { form: form.form, format: self.format(), with_type },
-            node: spool.map(|target| target.node.clone().unwrap_or_else(|| default_node_name(publisher))),
+            node,
             annotate: form.annotate,
             strict: form.strict,
             sender_feed: form.sender_feed,
@@ -320,8 +386,8 @@ impl ConsumerSettings {
     /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
     /// another format.
     pub fn format(&self) -> Option<BodyFormat> {
-        let spool = matches!(self.to, ConsumerTarget::Spool(_)).then_some(BodyFormat::Idea);
-        self.form.format.or(spool)
+        let is_warden = matches!(self.to, ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_));
+        self.form.format.or(is_warden.then_some(BodyFormat::Idea))
     }
 }
 
@@ -335,6 +401,7 @@ pub enum ConsumerTarget {
         queue_max: u64,
     },
     Spool(SpoolTarget),
+    Warden(WardenServer),
 }
 
 impl ConsumerTarget {
@@ -344,6 +411,7 @@ impl ConsumerTarget {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis { .. } => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::Warden(_) => "warden",
         }
     }
 }

@@ -136,7 +136,9 @@ pub use envelope::{
 };
 
 // Who may read it and who may send it.
-pub use filter::{Filter, FilterFacts, FilterFailure, FilterFault, FilterList, FilterLists, NoLists};
+pub use filter::{
+    BodyDecoder, Filter, FilterFacts, FilterFailure, FilterFault, FilterList, FilterLists, ListFault, NoLists,
+};
 pub use policy::{Peer, Rate, Receive, Share, Tlp, TrustList};
 
 // The protocol, without input or output: a node is `Node` and something that obeys it.

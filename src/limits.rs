@@ -1,10 +1,13 @@
 //! Every bound of the node, with its unit in the name; `relations` asserts at compile time how they hang
 //! together. No other module invents a number that a peer, a file or a socket could reach.
 
+mod messages;
 mod relations;
 mod servers;
 
 pub use servers::*;
+
+pub use messages::*;
 
 /// One line (frame, queue element) of local input. Longer is `too_large`. Fixed by the contract with
 /// local pipelines.
@@ -68,13 +71,6 @@ pub const LINK_OPAQUE_BYTES_MAX: usize = 256;
 
 /// Events of one recalled lineage: one and four ancestors. A child of a deeper ancestry is refused (decisions/0014).
 pub const LINEAGE_MAX: usize = 5;
-
-/// Events that one line with multiple values may become (IEP03); a door may allow fewer. Each of them has a
-/// link to each other one.
-pub const EXPLODED_EVENTS_MAX: usize = 256;
-
-/// All events of one such line together, in bytes of JSON. Beyond it the line is refused.
-pub const EXPLODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Ancestors of an event that was handed off and is published again (decisions/0014), itself counted.
 pub const REPUBLISH_ANCESTORS_MAX: usize = 4;

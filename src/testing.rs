@@ -4,7 +4,6 @@
 pub use crate::cbor::CborError;
 pub use crate::envelope::Extensions;
 pub use crate::event::json::JsonKind;
-pub use crate::filter::decode_bodies_with;
 pub use crate::link::VOCABULARY;
 pub use crate::protocol::rules::ProtocolRule;
 pub use crate::record::FeedState;

@@ -79,15 +79,13 @@ fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
 }
 
 fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
-    // Filters see carried messages decoded, in the node and in the verbs that try a filter.
-    crate::filter::decode_bodies_with(crate::format::foreign::carried_events);
     let Cli { dir, json, verb } = cli;
     let here = |own| NodeDirectory::find(dir.clone(), own);
     match verb {
         Verb::Init(args) => init::init(dir, args),
         Verb::Run(args) => run::run(&here(args.node)),
         Verb::Demo => demo::demo(),
-        Verb::Invite(args) => invite::invite(&here(args.node), json),
+        Verb::Invite(args) => invite::invite(&here(args.dir.node.clone()), args, json),
         Verb::Peer(verb) => peer::peer(&here(None), verb, json),
         Verb::Submit(args) => submit::submit(&here(None), args, json),
         Verb::Tail(args) => tail::tail(&here(None), &args),

@@ -4,17 +4,18 @@
 
 mod consumer;
 mod odds;
+mod pulling;
 mod submit;
+mod warden;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::filters::FileLists;
-use super::peer_file::span;
 use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlPosition, TomlSection, checked};
-use crate::door::{DoorLine, DoorSettings, RedisQueue};
+use crate::door::{DoorLine, DoorSettings, RedisQueue, ServerUrl};
 use crate::limits::{DOORS_MAX, SEPARATOR_BYTES_MAX};
 use crate::record::ConsumerName;
 
@@ -51,9 +52,6 @@ const CONSUMER_SHARED: &[&str] = &[
 ];
 const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_by", "replaced_by"];
 const REDIS_KEYS: &[&str] = &["url", "queue", "password_file", "ca_file"];
-/// Bounds of `poll`, in seconds.
-const POLL_S: std::ops::RangeInclusive<u64> = 1..=86_400;
-const POLL_DEFAULT_S: u64 = 30;
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix:"];
 
 pub(super) static SUBMIT_KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| all_keys(SUBMIT_SHARED, submit::KINDS));
@@ -190,41 +188,28 @@ impl DoorReading<'_> {
     }
 }
 
-/// Returns the address of a server that is asked over HTTP. Secrets that go there are sent unencrypted only to this
-/// machine.
-fn http_url(
-    key: &'static str,
-    missing: &'static str,
+/// Returns the address of a server that is asked over HTTP. A secret goes there in the open only on this machine.
+fn server_url(
+    (key, missing): (&'static str, &'static str),
     at: &DoorSection<'_, '_>,
     report: &mut ConfigReport,
-) -> Option<String> {
-    let Some(url) = at.value.text(key, report) else {
+) -> Option<ServerUrl> {
+    let Some(typed) = at.value.text(key, report) else {
         report.missing(at.line, key, missing);
         return None;
     };
-    let place = |scheme: &str| {
-        let place = url.value.strip_prefix(scheme)?.split('/').next()?;
-        (!place.is_empty() && !place.contains('@')).then_some(place)
-    };
-    let is_here = |place: &str| {
-        let host = match place.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => host,
-            _ => place,
-        };
-        is_this_machine(host.trim_matches(['[', ']']))
-    };
-    if place("https://").is_some() || place("http://").is_some_and(is_here) {
-        return Some(url.value.to_owned());
+    let url = ServerUrl::parse(typed.value);
+    if url.is_none() {
+        let wanted = "the beginning of https://HOST[:PORT][/PATH] (http:// only to this machine)";
+        report.refuse(key, &scheme_of(&typed), wanted);
     }
-    // Not shown: there may be a password in it.
-    let value = url.value.split([':', '/']).next().unwrap_or_default();
-    let wanted = "https://HOST[:PORT]/… without a user; http:// only on this machine";
-    report.refuse(key, &TomlPosition { line: url.line, value }, wanted);
-    None
+    url
 }
 
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+/// Returns the part of a URL that can be shown: there may be a secret in the rest.
+fn scheme_of<'a>(url: &TomlPosition<&'a str>) -> TomlPosition<&'a str> {
+    let value = url.value.split([':', '/']).next().unwrap_or_default();
+    TomlPosition { line: url.line, value }
 }
 
 /// Returns the file of a secret.
@@ -238,12 +223,6 @@ fn secret_file(
         report.missing(at.line, key, missing);
     }
     at.value.text(key, report).map(|file| reading.dir.join(file.value))
-}
-
-/// Returns the pause between two rounds of a door that asks, in seconds.
-fn poll(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> u64 {
-    let parse = |text: &str| span(text).filter(|seconds| POLL_S.contains(seconds));
-    table.choice("poll", "a time from 1s to 1d, like \"30s\"", report, parse).unwrap_or(POLL_DEFAULT_S)
 }
 
 /// Returns the directory of a spool.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlSection};
-use crate::filter::{Filter, FilterList, FilterLists, ListFault};
+use crate::filter::{BodyDecoder, Filter, FilterList, FilterLists, ListFault};
+use crate::format::foreign::carried_events;
 use crate::limits::FILTER_LIST_BYTES_MAX;
 
 /// The lists of a node: the files of one directory, each read once, when a filter first names it.
@@ -43,6 +44,10 @@ impl FilterLists for FileLists {
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.entry(name.to_owned()).or_insert_with(|| self.load(name)).clone()
+    }
+
+    fn decoder(&self) -> Option<BodyDecoder> {
+        Some(carried_events)
     }
 }
 
@@ -115,6 +120,10 @@ fn escape(text: &str) -> (usize, Option<char>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::{Body, Core};
+    use crate::event::EventFormat;
+    use crate::filter::{FilterFacts, FilterFailure, NoLists};
+    use crate::identity::HopPath;
 
     #[test]
     fn a_place_in_a_value_is_found_in_its_text() {
@@ -145,5 +154,42 @@ mod tests {
         assert!(lists.list("asns.txt").is_ok());
         assert_eq!(lists.list("none.txt"), Err(ListFault::Unknown));
         assert!(matches!(FileLists::new(&dir.path().join("..")).list("."), Err(ListFault::Unreadable(_))));
+    }
+
+    fn carried(count: usize, categories: usize) -> Core {
+        let sources: Vec<String> = (1..=count).map(|at| format!("192.0.2.{at}")).collect();
+        let categories = vec!["Recon.Scanning"; categories];
+        let body = serde_json::json!({"Format": "IDEA0", "ID": "a", "DetectTime": "2026-01-01T00:00:00Z",
+            "Category": categories, "Source": [{"IP4": sources}]});
+        Core {
+            format: EventFormat::parse("idea").unwrap(),
+            body: Body::Plain(body.to_string().into()),
+            ..crate::fixture::core()
+        }
+    }
+
+    /// One message of 1 MiB may become 256 events: all of them together may cost what one event may.
+    #[test]
+    fn the_events_of_a_message_share_one_budget() {
+        let lists = FileLists::new(Path::new("."));
+        let source = r#"event["extra.idea"].category.all(x, event["extra.idea"].category.all(y, x == y))"#;
+        let filter = Filter::compile(source, &lists).unwrap();
+        let answer = |count| filter.admits(&FilterFacts::new(&carried(count, 150), &HopPath::default()));
+        assert_eq!(answer(1), Ok(true));
+        assert_eq!(answer(250), Err(FilterFailure::TooDear));
+    }
+
+    /// Nobody may believe that a filter on content saw the content.
+    #[test]
+    fn without_a_decoder_content_has_no_answer() {
+        let source = r#"event["source.ip"] == "192.0.2.1""#;
+        let core = carried(1, 1);
+        let answer = |lists: &dyn FilterLists| {
+            Filter::compile(source, lists).unwrap().admits(&FilterFacts::new(&core, &HopPath::default()))
+        };
+        assert_eq!(answer(&FileLists::new(Path::new("."))), Ok(true));
+        assert_eq!(answer(&NoLists), Err(FilterFailure::Unreadable));
+        let by_format = Filter::compile(r#"meta.format == "idea""#, &NoLists).unwrap();
+        assert_eq!(by_format.admits(&FilterFacts::new(&core, &HopPath::default())), Ok(true));
     }
 }

@@ -4,6 +4,7 @@
 
 mod checked;
 mod escape;
+mod value;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,6 +16,7 @@ use crate::limits::JSON_KEY_BYTES_MAX;
 pub use checked::{JsonToken, JsonTokens, elements, members};
 use escape::hex;
 pub use escape::{EscapedPlaces, unescape, unquoted};
+pub use value::{JsonRead, count_values, value_of};
 
 /// Why a text is not acceptable JSON, with the offset in bytes at which that showed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! beside it and the hop path. Members are read when they are asked for; a sealed body is never looked into.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer};
@@ -36,36 +36,21 @@ pub(super) const META: [&str; 15] = [
     "sealed",
 ];
 
-/// Returns the flat events of a body in another format than IntelMQ's; `None` if it cannot be decoded.
-pub type BodyDecoder = fn(&str, &[u8]) -> Option<Vec<Vec<u8>>>;
-
-static DECODER: OnceLock<BodyDecoder> = OnceLock::new();
-
-/// Sets the decoder of carried bodies, once for the whole process. Until then `event` is the body as it is signed.
-/// The decoders know the filters' callers, so this module cannot name them.
-pub fn decode_bodies_with(decoder: BodyDecoder) {
-    // The first one stays.
-    let _ = DECODER.set(decoder);
-}
+/// Returns the flat events of a body in another format than IntelMQ's; none if it cannot be decoded. The decoders know
+/// the filters' callers, so this module cannot name them.
+pub type BodyDecoder = fn(&str, &[u8]) -> Arc<[Vec<u8>]>;
 
 /// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
 pub struct FilterFacts<'a> {
     meta: MetaFacts<'a>,
     event: OnceLock<Option<JsonMembers<'a>>>,
-    /// The events of a carried message; `None` if the body is read as it is.
-    carried: OnceLock<Option<Vec<Vec<u8>>>>,
     for_reader: bool,
 }
 
 impl<'a> FilterFacts<'a> {
     /// Takes `path` as it came: it ends with the source, and is empty if the event was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
-        Self {
-            meta: MetaFacts { core, path },
-            event: OnceLock::new(),
-            carried: OnceLock::new(),
-            for_reader: false,
-        }
+        Self { meta: MetaFacts { core, path }, event: OnceLock::new(), for_reader: false }
     }
 
     /// Asks for a reader of this node, who gets a message of several events for the sake of one.
@@ -79,14 +64,15 @@ impl<'a> FilterFacts<'a> {
     }
 
     /// Returns the decoded events of a carried message, none if it cannot be decoded; `None` for other bodies.
-    pub(super) fn carried(&self) -> Option<&[Vec<u8>]> {
+    pub(super) fn carried(&self, decoder: Option<BodyDecoder>) -> Option<Arc<[Vec<u8>]>> {
         let core = self.meta.core;
-        let Body::Plain(payload) = &core.body else { return None };
-        let decoded = self.carried.get_or_init(|| {
-            let decoder = DECODER.get().filter(|_| is_decoded(core.format.as_str()))?;
-            Some(decoder(core.format.as_str(), payload).unwrap_or_default())
-        });
-        decoded.as_deref()
+        let format = core.format.as_str();
+        match &core.body {
+            Body::Plain(payload) if is_decoded(format) => {
+                Some(decoder.map_or_else(Arc::default, |decoder| decoder(format, payload)))
+            }
+            _ => None,
+        }
     }
 
     fn event(&self) -> Option<&JsonMembers<'a>> {
@@ -98,30 +84,51 @@ impl<'a> FilterFacts<'a> {
         self.meta.core.body.is_sealed()
     }
 
-    /// Returns the cost of looking at all of the envelope once, in steps.
-    fn weight(&self) -> u64 {
+    /// Returns the cost of looking at all of the envelope once, with `bytes` of payload, in steps.
+    fn weight(&self, bytes: usize) -> u64 {
         let ext = self.meta.core.ext.as_ref().map_or(0, |ext| ext.len());
-        1 + (self.meta.core.body.bytes().len() + ext) as u64 / 1_024
+        1 + (bytes + ext) as u64 / 1_024
     }
 }
 
-/// One run of a filter over the facts, and its cost so far.
+/// Steps that one envelope may cost a filter, over all of its events.
+pub(super) struct FilterBudget(AtomicU64);
+
+impl FilterBudget {
+    pub fn new() -> Self {
+        Self(AtomicU64::new(FILTER_STEPS_MAX))
+    }
+}
+
+/// One event of a carried message.
+pub(super) struct CarriedPart<'a> {
+    pub members: JsonMembers<'a>,
+    pub bytes: usize,
+}
+
+/// One run of a filter over the facts.
 pub(super) struct FilterRun<'f, 'a> {
     facts: &'f FilterFacts<'a>,
     /// One event of a carried message, instead of the body.
-    event: Option<&'f JsonMembers<'f>>,
+    part: Option<&'f CarriedPart<'f>>,
+    weight: u64,
     /// Steps that are left; 0 once they were not enough.
-    left: AtomicU64,
+    left: &'f AtomicU64,
 }
 
 impl<'f, 'a> FilterRun<'f, 'a> {
-    pub fn new(facts: &'f FilterFacts<'a>, event: Option<&'f JsonMembers<'f>>) -> Self {
-        Self { facts, event, left: AtomicU64::new(FILTER_STEPS_MAX) }
+    pub fn new(
+        facts: &'f FilterFacts<'a>,
+        part: Option<&'f CarriedPart<'f>>,
+        budget: &'f FilterBudget,
+    ) -> Self {
+        let bytes = part.map_or_else(|| facts.meta.core.body.bytes().len(), |part| part.bytes);
+        Self { facts, part, weight: facts.weight(bytes), left: &budget.0 }
     }
 
     /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
     pub fn spend(&self, steps: u64) -> bool {
-        self.spend_plain(steps.saturating_mul(self.facts.weight()))
+        self.spend_plain(steps.saturating_mul(self.weight))
     }
 
     /// Takes `cost` as it is.
@@ -146,8 +153,8 @@ static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyL
 impl VariableResolver for FilterRun<'_, '_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         match name {
-            "event" => match self.event {
-                Some(event) => Some(CowVal::Borrowed(event as &dyn Val)),
+            "event" => match self.part {
+                Some(part) => Some(CowVal::Borrowed(&part.members as &dyn Val)),
                 None => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
             },
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),

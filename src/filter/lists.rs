@@ -9,19 +9,31 @@ use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::facts::BodyDecoder;
 use crate::limits::FILTER_LIST_ENTRIES_MAX;
 
 /// Why a list cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ListFault {
+    /// No list has this name.
     #[error("no such list")]
     Unknown,
+    /// Its source cannot be read, for this reason.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// It has more entries than a list may have.
     #[error("more than {FILTER_LIST_ENTRIES_MAX} entries")]
     TooMany,
+    /// The function that uses the list cannot read an entry.
     #[error("line {line}: \"{entry}\" is no {wanted}")]
-    Entry { line: usize, entry: String, wanted: &'static str },
+    Entry {
+        /// Its line, from 1.
+        line: usize,
+        /// The text of the entry.
+        entry: String,
+        /// The kind of entry that the function expects.
+        wanted: &'static str,
+    },
 }
 
 /// Source of the lists that a filter names.
@@ -31,6 +43,11 @@ pub trait FilterLists: Sync {
     /// # Errors
     /// [`ListFault`].
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
+
+    /// Returns the decoder of carried messages. Without one, a filter has no answer for their content.
+    fn decoder(&self) -> Option<BodyDecoder> {
+        None
+    }
 }
 
 /// A source without lists.

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use facts::{FilterFacts, decode_bodies_with};
+pub use facts::{BodyDecoder, FilterFacts};
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
 pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
@@ -29,7 +29,7 @@ pub use lists::{FilterList, FilterLists, ListFault, NoLists};
 pub use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
-use facts::FilterRun;
+use facts::{CarriedPart, FilterBudget, FilterRun};
 use lower::{Lowered, Lowering};
 use value::JsonMembers;
 
@@ -56,6 +56,8 @@ pub struct Filter {
     reads_meta: bool,
     /// Carried messages are decoded only for filters that look at their content.
     reads_event: bool,
+    /// Without one, it has no answer for content that is carried.
+    decoder: Option<BodyDecoder>,
     /// Keys that its text names: a failure may name only these.
     keys: BTreeSet<String>,
     names: NamesUsed,
@@ -76,11 +78,11 @@ impl PartialEq for Filter {
 impl Eq for Filter {}
 
 impl Filter {
-    /// Reads `source`; the lists that it names come from `lists`.
+    /// Reads `source`; the lists that it names, and the decoder of carried messages, come from `lists_of`.
     ///
     /// # Errors
     /// The first [`FilterFault`]; the operator's, or the client's.
-    pub fn compile(source: &str, lists: &dyn FilterLists) -> Result<Self, FilterFault> {
+    pub fn compile(source: &str, lists_of: &dyn FilterLists) -> Result<Self, FilterFault> {
         let fault = |kind| FilterFault { line: 1, column: 1, kind };
         if source.len() > FILTER_BYTES_MAX {
             return Err(fault(FilterFaultKind::TooLong(source.len())));
@@ -92,7 +94,7 @@ impl Filter {
         let lowered = std::thread::scope(|scope| {
             let reading =
                 std::thread::Builder::new().name("filter".to_owned()).stack_size(FILTER_STACK_BYTES);
-            let reading = reading.spawn_scoped(scope, || read(source, lists));
+            let reading = reading.spawn_scoped(scope, || read(source, lists_of));
             let reading = reading.map_err(|error| fault(FilterFaultKind::NoThread(error.to_string())))?;
             reading
                 .join()
@@ -111,6 +113,7 @@ impl Filter {
             functions,
             reads_meta,
             reads_event,
+            decoder: lists_of.decoder(),
             keys,
             names,
         })
@@ -142,29 +145,26 @@ impl Filter {
     /// # Errors
     /// [`FilterFailure`] if it has no answer for this envelope. Callers take it for a no, and count it.
     pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
-        let carried = if self.reads_event { facts.carried() } else { None };
+        let carried = if self.reads_event { facts.carried(self.decoder) } else { None };
+        let budget = FilterBudget::new();
         let Some(carried) = carried else {
-            return self.admits_event(facts, None);
+            return self.admits_event(FilterRun::new(facts, None, &budget), facts);
         };
         if carried.is_empty() {
             return Err(FilterFailure::Unreadable);
         }
         let decides = facts.is_for_reader();
-        for event in carried {
-            let event = JsonMembers::parse(event).ok_or(FilterFailure::Unreadable)?;
-            if self.admits_event(facts, Some(&event))? == decides {
+        for event in carried.iter() {
+            let members = JsonMembers::parse(event).ok_or(FilterFailure::Unreadable)?;
+            let part = CarriedPart { members, bytes: event.len() };
+            if self.admits_event(FilterRun::new(facts, Some(&part), &budget), facts)? == decides {
                 return Ok(decides);
             }
         }
         Ok(!decides)
     }
 
-    fn admits_event(
-        &self,
-        facts: &FilterFacts<'_>,
-        event: Option<&JsonMembers<'_>>,
-    ) -> Result<bool, FilterFailure> {
-        let run = FilterRun::new(facts, event);
+    fn admits_event(&self, run: FilterRun<'_, '_>, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
         if !run.spend(self.steps) {
             return Err(FilterFailure::TooDear);
         }

@@ -7,9 +7,7 @@ use uuid::Uuid;
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
 use super::explode;
-use super::foreign::{
-    DecodedMessage, ForeignFormat, check_fragment, check_message, decode_text, foreign_format,
-};
+use super::foreign::{DecodedMessage, ForeignMessage, foreign_format};
 use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
@@ -134,24 +132,21 @@ fn read_event(
 ) -> Result<ParsedSubmission, SubmitError> {
     let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
-    if let Some(format) = foreign {
+    let message = foreign.map(|format| ForeignMessage::read(format, scan.text)).transpose()?;
+    let mut broken = None;
+    if let Some(message) = &message {
         if door.messages.convert {
-            return converted(meta, decode_text(format, scan.text)?, door);
+            return converted(meta, message.decode()?, door);
         }
-        named_by(format, scan.text, &mut meta, door);
+        broken = read_carried(message, &mut meta, door);
     }
     let removed = RemovedParts::find(scan, &door.strip)?;
     let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
-        return Ok(ParsedSubmission::Returned(Returned {
-            id: id.clone(),
-            unseen: SubmitError::not_seen(&id.to_string()),
-            unknown: meta.unknown,
-        }));
+        return Ok(returned(id, SubmitError::not_seen(&id.to_string()), &meta));
     }
     if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
-        let unseen = SubmitError::not_ours(id);
-        return Ok(ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
+        return Ok(returned(id, SubmitError::not_ours(id), &meta));
     }
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
     let list = scan.members.iter().find(|member| explode::is_list(member) && removed.keeps(member));
@@ -170,6 +165,12 @@ fn read_event(
         format,
         event_type,
     };
+    let payload = |explodes| LabelPayload {
+        text: scan.text,
+        members: &scan.members,
+        explodes,
+        message: message.as_ref(),
+    };
     if let Some(list) = list.filter(|_| draft.format == EventFormat::intelmq()) {
         let MultipleValues::Explode { most } = door.multiple_values else {
             return Err(SubmitError::multi_value(&list.key, &draft.format));
@@ -177,22 +178,24 @@ fn read_event(
         if of.is_some() {
             return Err(SubmitError::multi_value_again(&list.key));
         }
-        let whole =
-            LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: true };
         // A member that stays at home has its label all the same.
-        let whole =
-            EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
+        let unlabelled = DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() };
+        let whole = EventLabel::of(&draft.meta, &payload(true), &unlabelled);
         return exploded(draft, &whole, usize::from(most), door);
     }
-    let payload =
-        LabelPayload { format: &draft.format, text: scan.text, members: &scan.members, explodes: false };
-    let label = EventLabel::of(&draft.meta, &payload, door);
+    let label = EventLabel::of(&draft.meta, &payload(false), door);
     let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
-    foreign.map_or(Ok(()), |format| check_foreign(format, scan.text, door))?;
+    if let Some(fault) = broken {
+        return Err(fault);
+    }
     Ok(match of {
         Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
+}
+
+fn returned(id: &EventId, unseen: SubmitError, meta: &EventMeta) -> ParsedSubmission {
+    ParsedSubmission::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown.clone() })
 }
 
 /// Returns the id under which an event was handed off before.
@@ -203,20 +206,29 @@ fn handed_before(uuid: Option<&str>) -> Result<Option<EventId>, SubmitError> {
     uuid.parse().map(Some).map_err(unseen)
 }
 
-/// Takes the id and the links of a message into the meta of its envelope, if the door knows its format.
-fn named_by(format: &dyn ForeignFormat, text: &str, meta: &mut EventMeta, door: &DoorDefaults) {
-    let Some(Ok(decoded)) = door.messages.format.as_ref().map(|_| decode_text(format, text)) else { return };
-    let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
-    meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
-    let links = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
-    meta.links.extend(links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
-}
-
-/// Checks a body of another format that is carried. A door that knows the format refuses fragments too.
-fn check_foreign(format: &dyn ForeignFormat, text: &str, door: &DoorDefaults) -> Result<(), SubmitError> {
-    match door.messages.format {
-        Some(_) => check_message(format, text),
-        None => check_fragment(format, text),
+/// Decodes a message that is carried, and returns the rule of its format that it breaks. A door that knows the format
+/// takes the id and the links of each message, and refuses fragments too.
+fn read_carried(message: &ForeignMessage, meta: &mut EventMeta, door: &DoorDefaults) -> Option<SubmitError> {
+    let is_known = door.messages.format.is_some();
+    if !is_known && !message.is_complete() {
+        return None;
+    }
+    match message.decode() {
+        Ok(decoded) if is_known => {
+            let own = |uuid: Uuid| EventId {
+                publisher: door.publisher.clone(),
+                project: door.project.clone(),
+                uuid,
+            };
+            meta.current = meta.current.take().or_else(|| decoded.uuid.map(own));
+            let first = decoded.events.first().map(|event| event.links.as_slice()).unwrap_or_default();
+            let links = decoded.links.iter().chain(first);
+            meta.links.extend(links.filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+            None
+        }
+        // Numbers that cannot be converted are carried all the same, and so are messages with many addresses.
+        Err(fault) if fault.code == message.format().code() => Some(fault),
+        _ => None,
     }
 }
 
@@ -228,14 +240,17 @@ fn converted(
 ) -> Result<ParsedSubmission, SubmitError> {
     let own = |uuid: Uuid| EventId { publisher: door.publisher.clone(), project: door.project.clone(), uuid };
     let single = decoded.events.len() == 1;
+    if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
+        return Ok(returned(id, SubmitError::not_ours(id), &meta));
+    }
     let message = meta.current.clone().or_else(|| decoded.uuid.map(own));
     let mut drafts = Vec::with_capacity(decoded.events.len());
     for event in decoded.events {
         let mut meta = EventMeta { format: Some(EventFormat::intelmq()), ..meta.clone() };
         meta.current = if single { message.clone() } else { event.uuid.map(own) };
-        meta.links
-            .extend(event.links.iter().filter_map(|link| link.signed_by(&door.publisher, &door.project)));
-        let label = event.label.into_iter().chain(decoded.label.clone()).reduce(EventLabel::stricter);
+        let links = decoded.links.iter().chain(&event.links);
+        meta.links.extend(links.filter_map(|link| link.signed_by(&door.publisher, &door.project)));
+        let label = EventLabel::strictest(event.label.into_iter().chain(decoded.label.clone()));
         let text = serde_json::Value::Object(event.payload).to_string();
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         let of_message =
@@ -247,7 +262,12 @@ fn converted(
                 return Err(label.map_or(fault, |label| label.goes_to_nobody()));
             }
             Err(fault) => return Err(fault),
-            Ok(other) => return Ok(other),
+            // The answer to one event would stand for all of them.
+            Ok(_) => {
+                return Err(SubmitError::bad_id(
+                    "an event of the message says that it was handed off before",
+                ));
+            }
         };
         drafts.push(*draft);
     }
@@ -279,8 +299,7 @@ fn exploded(
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
         let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.strip)?, door)?;
-        let own =
-            LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
+        let own = LabelPayload { text: &text, members: &scan.members, explodes: false, message: None };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
         drafts.push(CoreDraft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });
     }

@@ -5,10 +5,9 @@
 use serde_json::Value;
 
 use super::door::DoorDefaults;
-use super::foreign::foreign_format;
+use super::foreign::ForeignMessage;
 use super::meta::{EventMeta, string_of};
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
@@ -48,16 +47,47 @@ impl EventLabel {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
+        Self::strictest(found)
+    }
+
+    /// Returns the strictest of all; of equal ones, one that could not be read, since it can be explained.
+    pub fn strictest(found: impl IntoIterator<Item = Self>) -> Option<Self> {
         found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()))
+    }
+
+    /// Returns the strictest label in the payload of an event of IntelMQ.
+    pub fn of_payload(text: &str) -> Option<Self> {
+        let mut found = Vec::new();
+        LabelPayload { text, members: &json::members(text), explodes: false, message: None }
+            .labels(&mut found);
+        Self::strictest(found)
     }
 
     pub(super) fn read(text: &str, place: &'static str) -> Self {
         Tlp::parse(text).map_or_else(|| Self::unread(text, place), Self::from)
     }
 
+    /// Adds the label that a value gives, or each of a list gives.
+    pub(super) fn read_value(value: &Value, place: &'static str, found: &mut Vec<Self>) {
+        match value {
+            Value::Null => {}
+            Value::String(text) => found.push(Self::read(text, place)),
+            Value::Array(labels) => found.extend(labels.iter().map(|label| match label.as_str() {
+                Some(label) => Self::read(label, place),
+                None => Self::unread(&label.to_string(), place),
+            })),
+            other => found.push(Self::unread(&other.to_string(), place)),
+        }
+    }
+
     pub(super) fn unread(text: &str, place: &'static str) -> Self {
         let text = shown(text, SHOWN_CHARS);
         Self { tlp: Tlp::Red, unread: Some(UnreadLabel { place, text }) }
+    }
+
+    /// Returns false if its text is not a label.
+    pub fn is_read(&self) -> bool {
+        self.unread.is_none()
     }
 
     /// Makes it at least as strict as `tlp`.
@@ -90,21 +120,30 @@ impl EventLabel {
 
 /// A payload that may carry labels.
 pub struct LabelPayload<'a> {
-    pub format: &'a EventFormat,
     pub text: &'a str,
     pub members: &'a [JsonMember<'a>],
     /// Lists at the top are taken apart, and each event has a value of its own.
     pub explodes: bool,
+    /// The payload as a message of another format that has places of its own.
+    pub message: Option<&'a ForeignMessage>,
 }
 
 impl LabelPayload<'_> {
     fn labels(&self, found: &mut Vec<EventLabel>) {
+        self.plain_labels(found);
+        if let Some(message) = self.message {
+            message.labels(found);
+        }
+    }
+
+    /// Adds the labels in the places that all formats share.
+    pub(super) fn plain_labels(&self, found: &mut Vec<EventLabel>) {
         for member in self.members {
             let value = &self.text[member.value_at.clone()];
             let key = &*member.key;
             // IDEA's own place, which has words of its own.
-            let foreign = self.format.as_str() == "idea";
-            if key.eq_ignore_ascii_case("tlp") && !foreign {
+            let is_of_idea = self.message.is_some_and(|message| message.format().name() == "idea");
+            if key.eq_ignore_ascii_case("tlp") && !is_of_idea {
                 let apart = self.explodes && member.kind == JsonKind::Array;
                 if !apart {
                     put(self.text, member, "tlp of the payload", found);
@@ -112,13 +151,14 @@ impl LabelPayload<'_> {
             } else if key.eq_ignore_ascii_case("extra.tlp") {
                 put(self.text, member, "extra.tlp of the payload", found);
             } else if key.eq_ignore_ascii_case("extra") {
-                inside_extra(self.text, member, value, found);
+                match member.kind {
+                    JsonKind::Object => inside_extra(value, found),
+                    JsonKind::String => {
+                        inside_extra(&string_of(self.text, member).unwrap_or_default(), found);
+                    }
+                    _ => {}
+                }
             }
-        }
-        if let Some(format) = foreign_format(self.format.as_str())
-            && let Ok(message) = serde_json::from_str(&format.readable(self.text))
-        {
-            format.labels(&message, found);
         }
     }
 }
@@ -129,26 +169,26 @@ fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec
     if let Some(label) = string_of(text, member) {
         return found.push(EventLabel::read(&label, place));
     }
-    match serde_json::from_str::<Value>(value) {
-        Ok(Value::Null) => {}
-        Ok(Value::Array(labels)) => found.extend(labels.iter().map(|label| match label.as_str() {
-            Some(label) => EventLabel::read(label, place),
-            None => EventLabel::unread(&label.to_string(), place),
-        })),
-        _ => found.push(EventLabel::unread(value, place)),
+    match json::value_of(value) {
+        Some(read) => EventLabel::read_value(&read.value, place, found),
+        None => found.push(EventLabel::unread(value, place)),
     }
 }
 
-/// Looks inside `extra` as an object, or as IntelMQ's string that holds one.
-fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
-    let inside = match member.kind {
-        JsonKind::Object => value.to_owned(),
-        JsonKind::String => string_of(text, member).unwrap_or_default().into_owned(),
-        _ => return,
-    };
-    let Ok(scan) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) else { return };
-    for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tlp")) {
-        put(&inside, member, "extra.tlp of the payload", found);
+/// Looks inside `extra` as the text of an object, which IntelMQ writes into a string.
+pub(super) fn inside_extra(inside: &str, found: &mut Vec<EventLabel>) {
+    const PLACE: &str = "extra.tlp of the payload";
+    match json::scan(inside.as_bytes(), JSON_DEPTH_MAX) {
+        Ok(scan) => {
+            for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tlp")) {
+                put(inside, member, PLACE, found);
+            }
+        }
+        // Another reader may find a label in it.
+        Err(_) if inside.trim_start().starts_with('{') && inside.to_ascii_lowercase().contains("tlp") => {
+            found.push(EventLabel::unread(inside, PLACE));
+        }
+        Err(_) => {}
     }
 }
 

@@ -48,8 +48,10 @@ impl EventMeta {
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
         for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
-            if let Ok(tags) = serde_json::from_str(&ext[member.value_at.clone()]) {
-                each_label(&tags, with);
+            let text = &ext[member.value_at.clone()];
+            match json::value_of(text) {
+                Some(tags) => each_label(&tags.value, with),
+                None => with(text),
             }
         }
     }

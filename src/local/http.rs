@@ -1,146 +1,246 @@
-//! The HTTP client of doors: TLS as the other doors have it, no redirects, bounds on time and size, and faults in words.
-//! It sends one request and returns one whole answer; what is asked, and when again, is the door's.
+//! One request to an HTTP server of another system, over TLS or in the open, with a deadline and a bound on the answer.
+//! A query may hold a secret: no error shows one. The caller decides what it asks, and what an answer means.
 
+use std::error::Error as _;
+use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{DATE, LOCATION};
-use reqwest::{Client, RequestBuilder, StatusCode, redirect};
-use rustls::ClientConfig;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
-use super::tls::TlsFault;
-use crate::limits::{HTTP_CONNECT_MS, HTTP_QUIET_MS};
-use crate::resolving::look_up_failed;
+use super::tls::{self, TlsFault, TlsIdentity};
+use crate::door::ServerUrl;
+use crate::limits::RECEIVER_PATIENCE_MS;
+use crate::resolving::in_words;
 
-/// Characters of a server's answer that a message quotes.
-const QUOTED_CHARS: usize = 200;
+/// Time for a whole exchange. A server that needs longer counts as silent, and is asked again.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(90);
 
-/// Why a request has no answer that could be used. The door asks again; the operator or the server must fix it.
+/// Size of an answer, in bytes: several of the longest messages of any system. A longer one is an error.
+pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Why there is no answer. The next try may have one.
 #[derive(Debug, Error)]
 pub(crate) enum HttpFault {
-    #[error("cannot reach {server}: {why}")]
-    Unreachable { server: String, why: String },
-    #[error("{server} answered {status}: {quoted}")]
-    Status { server: String, status: StatusCode, quoted: String },
-    #[error("the answer of {server} is longer than {bytes_max} bytes")]
-    TooLong { server: String, bytes_max: usize },
-    #[error("the answer of {server} {what}")]
-    Unusable { server: String, what: String },
-    #[error("{key} {}: {error}", file.display())]
-    SecretFile { key: &'static str, file: PathBuf, error: std::io::Error },
+    #[error("cannot reach {at}: {error}")]
+    Unreachable { at: String, error: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsFault),
+    #[error("{at} gave no whole answer within {t} s", t = EXCHANGE_WITHIN.as_secs())]
+    Silent { at: String },
+    #[error("the exchange with {at} broke: {error}")]
+    Broken { at: String, error: io::Error },
+    #[error("{at} answered with more than {ANSWER_BYTES_MAX} bytes")]
+    TooLarge { at: String },
 }
 
-/// A whole answer with a code of success.
-#[derive(Debug)]
+/// A server, and what both sides prove themselves with.
+#[derive(Clone)]
+pub(crate) struct HttpServer {
+    pub url: ServerUrl,
+    /// The authorities that may vouch for it; `None`: this machine's.
+    pub ca_file: Option<PathBuf>,
+    pub identity: Option<TlsIdentity>,
+    /// The value of the header `Authorization`.
+    pub authorization: Option<Zeroizing<String>>,
+}
+
 pub(crate) struct HttpAnswer {
-    /// The server's clock, as its header has it.
+    pub status: u16,
+    /// The clock of the server, as its header has it.
     pub date: Option<String>,
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
-impl HttpFault {
-    /// Returns the text with its hint, for status and log.
-    pub fn told(&self) -> String {
-        match self.hint() {
-            Some(hint) => format!("{self} ({hint})"),
-            None => self.to_string(),
+impl HttpServer {
+    /// Sends one request: a GET, or a POST if there is a body of JSON. `target` is path and query.
+    ///
+    /// # Errors
+    /// [`HttpFault`]. The server may have done what it was asked all the same.
+    pub async fn ask(&self, target: &str, body: Option<String>) -> Result<HttpAnswer, HttpFault> {
+        let silent = |_| HttpFault::Silent { at: self.url.to_string() };
+        tokio::time::timeout(EXCHANGE_WITHIN, self.exchange(target, body)).await.map_err(silent)?
+    }
+
+    async fn exchange(&self, target: &str, body: Option<String>) -> Result<HttpAnswer, HttpFault> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(HOST, self.url.authority())
+            .header(USER_AGENT, concat!("intelmesh/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONNECTION, "close");
+        if let Some(key) = &self.authorization {
+            request = request.header(AUTHORIZATION, key.as_str());
+        }
+        let request = request
+            .body(body.unwrap_or_default())
+            .map_err(|error| self.broken(io::Error::other(error.to_string())))?;
+        let stream = self.connect().await.map_err(|error| HttpFault::Unreachable {
+            at: self.url.to_string(),
+            error: in_words(&self.url.host, error),
+        })?;
+        if !self.url.tls {
+            return self.send(stream, request).await;
+        }
+        let connector = tls::trusting(self.ca_file.as_deref(), self.identity.as_ref())?;
+        let stream = tls::handshake(&connector, &self.url.host, stream).await;
+        self.send(stream.map_err(|error| self.broken(error))?, request).await
+    }
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let within = Duration::from_millis(RECEIVER_PATIENCE_MS);
+        let connecting = TcpStream::connect((self.url.host.as_str(), self.url.port));
+        let stream = tokio::time::timeout(within, connecting).await??;
+        // A request is few writes; without it the last one waits.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    async fn send<S>(&self, stream: S, request: Request<String>) -> Result<HttpAnswer, HttpFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let broken = |error: hyper::Error| self.broken(in_short(&error));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let answered = async {
+            let answer: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
+            let status = answer.status().as_u16();
+            let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+            Ok(HttpAnswer { status, date, body: self.read(answer.into_body()).await? })
+        };
+        tokio::pin!(answered);
+        tokio::select! {
+            answer = &mut answered => answer,
+            // What it read before its end is still here.
+            _ = connection => answered.await,
         }
     }
 
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable { why, .. } if why.contains("certificate") => {
-                Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of the server")
+    async fn read(&self, mut body: Incoming) -> Result<Vec<u8>, HttpFault> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(|error| self.broken(in_short(&error)))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > ANSWER_BYTES_MAX {
+                return Err(HttpFault::TooLarge { at: self.url.to_string() });
             }
-            Self::Unreachable { .. } => Some("does the server run there? url must be its address"),
-            Self::Status { status, .. } => match status.as_u16() {
-                401 | 403 => Some("the server refuses this key: give the file of the door a valid one"),
-                300..=399 => Some("name the address that it redirects to in url"),
-                404 => Some("url must be the address at which the server's own pages begin"),
-                429 | 500.. => Some("the server is busy or broken; the door asks again by itself"),
-                _ => None,
-            },
-            Self::TooLong { .. } => Some("ask for less at once"),
-            Self::Unusable { .. } => Some("the door asks again; is it the right server?"),
-            Self::SecretFile { .. } => Some("the node's user must be able to read it"),
-            Self::Tls(fault) => fault.hint(),
+            bytes.extend_from_slice(&data);
         }
+        Ok(bytes)
+    }
+
+    fn broken(&self, error: io::Error) -> HttpFault {
+        HttpFault::Broken { at: self.url.to_string(), error }
     }
 }
 
-/// Returns a client with this trust. A secret of a request must not follow a redirect, so none is followed.
-///
-/// # Errors
-/// [`HttpFault::Unusable`] if the client cannot be made.
-pub(crate) fn client(tls: ClientConfig) -> Result<Client, HttpFault> {
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(redirect::Policy::none())
-        .connect_timeout(Duration::from_millis(HTTP_CONNECT_MS))
-        .read_timeout(Duration::from_millis(HTTP_QUIET_MS))
-        .user_agent(concat!("intelmesh/", env!("CARGO_PKG_VERSION")));
-    builder.build().map_err(|error| unreachable("the server", &error))
+/// Returns the cause: the library's own words say only in which step.
+fn in_short(error: &hyper::Error) -> io::Error {
+    io::Error::other(error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
-/// Sends a request, and returns its answer once all of it is there: at most `bytes_max`. `server` names it in faults.
-///
-/// # Errors
-/// [`HttpFault`], also if the answer has another code than one of success, or breaks off.
-pub(crate) async fn ask(
-    server: &str,
-    request: RequestBuilder,
-    bytes_max: usize,
-) -> Result<HttpAnswer, HttpFault> {
-    let mut response = request.send().await.map_err(|error| unreachable(server, &error))?;
-    let status = response.status();
-    let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-    let (date, location) = (header(DATE), header(LOCATION));
-    let mut body = BytesMut::new();
-    let broken = |what: String| HttpFault::Unusable { server: server.to_owned(), what };
-    let most = if status.is_success() { bytes_max } else { QUOTED_CHARS * 4 };
-    while let Some(chunk) = response.chunk().await.transpose() {
-        match chunk {
-            Ok(chunk) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
-            Ok(_) if status.is_success() => {
-                return Err(HttpFault::TooLong { server: server.to_owned(), bytes_max });
+/// Returns a value of a query, escaped.
+pub(crate) fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use rustls::server::WebPkiClientVerifier;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Makes a certificate and its key with a program of others.
+    fn certificate(dir: &Path, name: &str) -> TlsIdentity {
+        let file = |end: &str| dir.join(format!("{name}.{end}"));
+        let config = format!(
+            "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = {name}\n\
+             [ext]\nsubjectAltName = DNS:localhost\nbasicConstraints = critical, CA:FALSE\n"
+        );
+        std::fs::write(file("conf"), config).unwrap();
+        let identity = TlsIdentity { cert_file: file("pem"), key_file: file("key") };
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-config"])
+            .arg(file("conf"))
+            .arg("-keyout")
+            .arg(&identity.key_file)
+            .arg("-out")
+            .arg(&identity.cert_file)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        identity
+    }
+
+    /// Answers each request of a client with the certificate `client`.
+    async fn serve(listener: TcpListener, server: TlsIdentity, client: TlsIdentity) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(tls::from_file(&client.cert_file).unwrap());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build().unwrap();
+        let (chain, key) = server.read().unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn both_sides_prove_who_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let [server, client, other] = ["server", "client", "other"].map(|name| certificate(dir.path(), name));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let url = ServerUrl::parse(&url).unwrap();
+        tokio::spawn(serve(listener, server.clone(), client.clone()));
+        for (trusted, identity, works) in [
+            (&server, Some(&client), true),
+            (&server, None, false),
+            (&server, Some(&other), false),
+            (&other, Some(&client), false),
+        ] {
+            let (ca_file, identity) = (Some(trusted.cert_file.clone()), identity.cloned());
+            let server = HttpServer { url: url.clone(), ca_file, identity, authorization: None };
+            let asked = server.ask("/x?secret=s", None).await;
+            match asked {
+                Ok(answer) => assert!(works && answer.status == 200 && answer.body == b"ok"),
+                Err(fault) => assert!(!works && !fault.to_string().contains("secret"), "{fault}"),
             }
-            Err(error) if status.is_success() => {
-                return Err(broken(format!("broke off: {}", reason(&error))));
-            }
-            // Enough to quote.
-            _ => break,
         }
     }
-    if status.is_success() {
-        return Ok(HttpAnswer { date, body: body.freeze() });
-    }
-    let text = location.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-    let quoted = text.chars().filter(|char| !char.is_control()).take(QUOTED_CHARS).collect();
-    Err(HttpFault::Status { server: server.to_owned(), status, quoted })
-}
-
-fn unreachable(server: &str, error: &reqwest::Error) -> HttpFault {
-    let why = reason(error);
-    let why = match why.contains("lookup address") {
-        true => {
-            let host = error.url().and_then(|url| url.host_str()).unwrap_or(server);
-            look_up_failed(host, &std::io::Error::other(why)).to_string()
-        }
-        false if error.is_timeout() => "no answer in time".to_owned(),
-        false => why,
-    };
-    HttpFault::Unreachable { server: server.to_owned(), why }
-}
-
-/// Returns the innermost reason: those around it only repeat what was tried.
-fn reason(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -18,10 +18,12 @@ mod pause;
 mod redis;
 mod secret;
 mod socket;
+mod spool_dir;
 mod stomp;
 mod submit;
 mod tasks;
 mod tls;
+mod warden;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -206,7 +206,8 @@ fn messages_of_other_formats() {
             for event in decoded.lines {
                 check_body(event.as_bytes()).expect("bug: a decoder wrote what no door takes");
                 let event: serde_json::Value = serde_json::from_str(&event).unwrap();
-                let label = event["tlp"].as_str().and_then(Tlp::parse).unwrap_or(Tlp::Clear);
+                // No label is milder than any.
+                let label = event["tlp"].as_str().and_then(Tlp::parse);
                 for to in ["idea", "n6", "misp"] {
                     let encoding = LineConversion::new(&format("intelmq"), &format(to), false, now).unwrap();
                     let back = LineConversion::new(&format(to), &format("intelmq"), false, now).unwrap();
@@ -215,8 +216,8 @@ fn messages_of_other_formats() {
                         let back =
                             back.line(message.as_bytes()).expect("bug: an encoder wrote what is refused");
                         let back: serde_json::Value = serde_json::from_str(&back.lines[0]).unwrap();
-                        let tlp = back["tlp"].as_str().and_then(Tlp::parse).expect("a label");
-                        assert!(tlp >= label, "{name} {to}: {label} became {tlp}");
+                        let tlp = back["tlp"].as_str().and_then(Tlp::parse);
+                        assert!(tlp >= label, "{name} {to}: {label:?} became {tlp:?}");
                     }
                 }
             }

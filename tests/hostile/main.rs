@@ -2,4 +2,5 @@
 
 mod fail_closed;
 mod fuzz;
+mod messages;
 mod peers;

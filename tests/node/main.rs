@@ -23,3 +23,4 @@ mod restore;
 mod sealing;
 mod successor;
 mod trust;
+mod warden;

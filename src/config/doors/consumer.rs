@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use super::warden::SERVER_KEYS;
 use super::{
     DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, positive, separator,
     spool_dir,
@@ -42,6 +43,16 @@ pub(super) const KINDS: &[DoorKind<ConsumerTarget>] = &[
             let node =
                 at.value.choice("node", wanted, report, |text| is_node_name(text).then(|| text.to_owned()));
             Some(ConsumerTarget::Spool(SpoolTarget { dir: dir?, queue_max, node }))
+        },
+    },
+    DoorKind {
+        word: "warden",
+        keys: SERVER_KEYS,
+        read: |reading, at, report| {
+            // It takes messages of IDEA, and nothing around them.
+            at.value.choice("format", "\"idea\"", report, |text| (text == "idea").then_some(()));
+            at.value.choice("form", "\"plain\"", report, |text| (text == "plain").then_some(()));
+            reading.warden_server(at, report).map(ConsumerTarget::Warden)
         },
     },
 ];

@@ -5,21 +5,18 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-use super::{
-    DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, http_url, is_this_machine, poll, positive,
-    secret_file, separator, spool_dir,
-};
+use super::pulling::{misp_source, n6_source, poll};
+use super::warden::SOURCE_KEYS;
+use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator, spool_dir};
 use crate::config::node::tlp;
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{ConfigReport, TomlPosition, TomlSection, checked};
-use crate::door::{
-    BrokerAddress, DoorAdds, MispSource, N6Source, SpoolSource, SubmitSettings, SubmitSource, TcpSource,
-};
+use crate::config::reading::{ConfigReport, TomlSection, checked};
+use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource, WardenSource};
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
-use crate::limits::{ALLOWED_NETWORKS_MAX, DESTINATIONS_MAX, PULL_TAGS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
+use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
 
 /// The kinds of `from`.
@@ -58,6 +55,15 @@ pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
         word: "n6-stream",
         keys: &["url", "login", "password_file", "ca_file", "destinations", "rest_url"],
         read: |reading, at, report| n6_source(reading, at, report).map(SubmitSource::N6Stream),
+    },
+    DoorKind {
+        word: "warden",
+        keys: SOURCE_KEYS,
+        read: |reading, at, report| {
+            let server = reading.warden_server(at, report);
+            let poll = poll(&at.value, report);
+            Some(SubmitSource::Warden(WardenSource { server: server?, poll }))
+        },
     },
     DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },
 ];
@@ -132,94 +138,6 @@ fn tcp_source(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<Tcp
         return None;
     }
     Some(TcpSource { listen, allow, separator, answers })
-}
-
-fn misp_source(
-    reading: &DoorReading<'_>,
-    at: &DoorSection<'_, '_>,
-    report: &mut ConfigReport,
-) -> Option<MispSource> {
-    let url = http_url("url", "url = \"https://misp.example\": the address of its pages", at, report);
-    let missing = "key_file = \"misp.key\": a file with the key of an account there";
-    let key_file = secret_file(reading, ("key_file", missing), at, report);
-    let ca_file = at.value.text("ca_file", report).map(|file| reading.dir.join(file.value));
-    let most = (PULL_TAGS_MAX, "one of 64 tags at most");
-    let tags = at.value.list("tags", most, report, |tag, _| Some(tag.value.to_owned())).unwrap_or_default();
-    Some(MispSource { url: url?, key_file: key_file?, ca_file, tags, poll_s: poll(&at.value, report) })
-}
-
-fn n6_source(
-    reading: &DoorReading<'_>,
-    at: &DoorSection<'_, '_>,
-    report: &mut ConfigReport,
-) -> Option<N6Source> {
-    let broker = broker(at, report);
-    let missing = "password_file = \"n6.key\": a file with the API key";
-    let password_file = secret_file(reading, ("password_file", missing), at, report);
-    let ca_file = at.value.text("ca_file", report).map(|file| reading.dir.join(file.value));
-    if !at.value.has("login") {
-        report.missing(at.line, "login", "login = \"soc@cert.example\": the account at n6");
-    }
-    let wanted = "the name of an account, on one line";
-    let login = at.value.choice("login", wanted, report, |text| {
-        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
-    });
-    if !at.value.has("destinations") {
-        let hint = "destinations = [\"/exchange/ORGANISATION/*.*.*.*\"]: what to take";
-        report.missing(at.line, "destinations", hint);
-    }
-    let most = (DESTINATIONS_MAX, "one of 16 destinations at most");
-    let destinations = at.value.list("destinations", most, report, |place, report| {
-        let is_place = place.value.starts_with('/') && !place.value.contains(char::is_control);
-        if !is_place {
-            report.refuse("destinations", &place, "/exchange/ORGANISATION/RESOURCE.CATEGORY.SOURCE.CHANNEL");
-        }
-        is_place.then(|| place.value.to_owned())
-    });
-    let destinations = destinations?;
-    if destinations.is_empty() {
-        return None;
-    }
-    let rest_url = match at.value.has("rest_url") {
-        true => Some(http_url("rest_url", "", at, report)?),
-        false => None,
-    };
-    let (broker, login, password_file) = (broker?, login?, password_file?);
-    Some(N6Source { broker, login, password_file, ca_file, destinations, rest_url })
-}
-
-/// Returns the address of a broker. A password goes there unencrypted only on this machine.
-fn broker(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<BrokerAddress> {
-    let Some(url) = at.value.text("url", report) else {
-        report.missing(at.line, "url", "url = \"stomp+ssl://n6stream.example:61614\": the broker");
-        return None;
-    };
-    let place = |scheme: &str| url.value.strip_prefix(scheme).map(|place| place.trim_end_matches('/'));
-    let parsed = match (place("stomp+ssl://"), place("stomp://")) {
-        (Some(place), _) => host_and_port(place, 61_614).map(|(host, port)| (host, port, true)),
-        (_, Some(place)) => {
-            let here = host_and_port(place, 61_613).filter(|(host, _)| is_this_machine(host));
-            here.map(|(host, port)| (host, port, false))
-        }
-        _ => None,
-    };
-    let Some((host, port, tls)) = parsed else {
-        // Not shown: there may be a password in it.
-        let value = url.value.split([':', '/']).next().unwrap_or_default();
-        let wanted = "stomp+ssl://HOST[:PORT] without a user; stomp:// only on this machine";
-        report.refuse("url", &TomlPosition { line: url.line, value }, wanted);
-        return None;
-    };
-    Some(BrokerAddress { url: url.value.to_owned(), host, port, tls })
-}
-
-fn host_and_port(place: &str, default: u16) -> Option<(String, u16)> {
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
-        _ => (place, default),
-    };
-    let host = host.trim_matches(['[', ']']);
-    (!host.is_empty() && !host.contains(['@', '/', ' '])).then(|| (host.to_owned(), port))
 }
 
 fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {

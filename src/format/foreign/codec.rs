@@ -1,76 +1,98 @@
-//! Decodes and encodes one message whole: strict JSON before it, and a check of each event after it. A message that
-//! fails anywhere gives nothing.
+//! Reads, decodes and encodes one message whole: strict JSON before it, and a check of each event after it. A message
+//! that fails anywhere gives nothing.
 
-use super::{
-    DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent,
-    foreign_format,
-};
+use super::decoded::check_links;
+use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
 use crate::event::check_body;
-use crate::event::json::{self, JsonKind};
-use crate::format::label::EventLabel;
+use crate::event::json::{self, JsonKind, JsonRead, JsonScan};
+use crate::format::label::{EventLabel, LabelPayload};
 use crate::format::refusal::{SubmitCode, SubmitError};
-use crate::limits::{EXPLODED_BYTES_MAX, JSON_DEPTH_MAX, LINE_BYTES_MAX};
+use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, MESSAGE_VALUES_MAX};
+
+/// A body of another format, read once.
+pub struct ForeignMessage {
+    format: &'static dyn ForeignFormat,
+    /// `None` if it has too many values.
+    members: Option<JsonObject>,
+    odd_number: Option<String>,
+    /// Labels in the places that all formats share.
+    plain_labels: Vec<EventLabel>,
+}
+
+impl ForeignMessage {
+    /// Reads the text of one message. Messages that cannot be decoded are read too, for their labels.
+    ///
+    /// # Errors
+    /// [`SubmitError`] with a code of JSON.
+    pub fn read(format: &'static dyn ForeignFormat, text: &str) -> Result<Self, SubmitError> {
+        if text.len() > LINE_BYTES_MAX {
+            return Err(SubmitError::line_too_large());
+        }
+        let text = format.readable(text);
+        let scan = scan_object(&text)?;
+        let (members, odd_number) = match json::value_of(&text) {
+            Some(read) => (read.value.as_object().cloned(), read.odd_number),
+            None => (None, None),
+        };
+        let mut message = Self { format, members, odd_number, plain_labels: Vec::new() };
+        let mut found = Vec::new();
+        LabelPayload { text: &text, members: &scan.members, explodes: false, message: Some(&message) }
+            .plain_labels(&mut found);
+        message.plain_labels = found;
+        Ok(message)
+    }
+
+    pub fn format(&self) -> &'static dyn ForeignFormat {
+        self.format
+    }
+
+    /// Returns true if it has all members that a message needs: `run/in.sock` carries fragments unread.
+    pub fn is_complete(&self) -> bool {
+        self.members.as_ref().is_some_and(|members| self.format.is_complete(members))
+    }
+
+    /// Adds the labels in all places.
+    pub fn labels(&self, found: &mut Vec<EventLabel>) {
+        found.extend(self.plain_labels.iter().cloned());
+        match &self.members {
+            Some(members) => self.format.labels(members, found),
+            None => found.push(EventLabel::unread(&too_many_values(), "the payload")),
+        }
+    }
+
+    /// Returns the strictest label in the places of its format.
+    pub fn own_label(&self) -> Option<EventLabel> {
+        let mut found = Vec::new();
+        self.members.iter().for_each(|members| self.format.labels(members, &mut found));
+        EventLabel::strictest(found)
+    }
+
+    /// Returns its events, and the label of all of them.
+    ///
+    /// # Errors
+    /// [`SubmitError`] with the code of the format, of JSON, or of the events that it would become.
+    pub fn decode(&self) -> Result<DecodedMessage, SubmitError> {
+        if let Some(number) = &self.odd_number {
+            return Err(odd(number));
+        }
+        let Some(members) = &self.members else {
+            return Err(SubmitError::new(SubmitCode::MultiValue, too_many_values())
+                .hint("send fewer values in one message"));
+        };
+        let mut decoded = self.format.decode(members)?;
+        check_links(&decoded.links)?;
+        let labels = decoded.label.take().into_iter().chain(self.plain_labels.iter().cloned());
+        decoded.label = EventLabel::strictest(labels);
+        Ok(decoded)
+    }
+}
 
 /// Decodes the text of one message.
 ///
 /// # Errors
 /// [`SubmitError`] with the code of the format, of JSON, or of the events that it would become.
-pub fn decode_text(format: &dyn ForeignFormat, text: &str) -> Result<DecodedMessage, SubmitError> {
-    if text.len() > LINE_BYTES_MAX {
-        return Err(SubmitError::line_too_large());
-    }
-    let message = read_object(&format.readable(text))?;
-    let mut decoded = format.decode(&message)?;
-    let mut labels = Vec::new();
-    format.labels(&message, &mut labels);
-    // A format that labels each of its events says nothing about all of them here.
-    if decoded.events.iter().all(|event| event.label.is_none()) {
-        decoded.label = labels.into_iter().reduce(EventLabel::stricter);
-    }
-    let mut bytes = 0;
-    for event in &decoded.events {
-        let text = text_of(&event.payload);
-        check_body(text.as_bytes())?;
-        bytes += text.len();
-    }
-    if bytes > EXPLODED_BYTES_MAX {
-        let what = format!(
-            "{} events of {bytes} bytes in all, at most {EXPLODED_BYTES_MAX} bytes of one message",
-            decoded.events.len()
-        );
-        return Err(
-            SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer addresses in one message")
-        );
-    }
-    Ok(decoded)
-}
-
-/// Checks a body that is carried as it came, at a door that knows its format.
-///
-/// # Errors
-/// [`SubmitError`] with the code of the format, if the body breaks its rules.
-pub fn check_message(format: &dyn ForeignFormat, text: &str) -> Result<(), SubmitError> {
-    // It is JSON. Numbers that cannot be converted are carried all the same, and so are messages with many addresses.
-    let Ok(message) = serde_json::from_str::<JsonObject>(text) else { return Ok(()) };
-    match format.decode(&message) {
-        Err(fault) if fault.code == format.code() => Err(fault),
-        _ => Ok(()),
-    }
-}
-
-/// Checks a body that is carried as it came and may be a fragment of a message.
-///
-/// # Errors
-/// The same as [`check_message`], if the body has all that a message needs.
-pub fn check_fragment(format: &dyn ForeignFormat, text: &str) -> Result<(), SubmitError> {
-    let complete = serde_json::from_str(text).is_ok_and(|message| format.is_complete(&message));
-    if complete { check_message(format, text) } else { Ok(()) }
-}
-
-/// Returns the flat events of a carried body, for filters.
-pub fn carried_events(format: &str, body: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let decoded = decode_text(foreign_format(format)?, std::str::from_utf8(body).ok()?).ok()?;
-    Some(decoded.events.iter().map(|event| text_of(&event.payload).into_bytes()).collect())
+pub fn decode_text(format: &'static dyn ForeignFormat, text: &str) -> Result<DecodedMessage, SubmitError> {
+    ForeignMessage::read(format, text)?.decode()
 }
 
 /// Encodes one event.
@@ -91,14 +113,32 @@ pub fn encode_event(
 
 /// Reads one object as every reader would.
 pub(super) fn read_object(text: &str) -> Result<JsonObject, SubmitError> {
-    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
-    if scan.kind != JsonKind::Object {
-        return Err(SubmitError::new(SubmitCode::NotObject, "not a JSON object"));
+    scan_object(text)?;
+    match json::value_of(text) {
+        Some(JsonRead { odd_number: Some(number), .. }) => Err(odd(&number)),
+        Some(JsonRead { value: serde_json::Value::Object(members), .. }) => Ok(members),
+        Some(_) => Err(not_an_object()),
+        None => Err(SubmitError::new(SubmitCode::MultiValue, too_many_values())),
     }
-    serde_json::from_str(text).map_err(|fault| {
-        SubmitError::new(SubmitCode::BadNumber, format!("a number that cannot be converted: {fault}"))
-            .hint("carry the message as it is, without converting it")
-    })
+}
+
+fn scan_object(text: &str) -> Result<JsonScan<'_>, SubmitError> {
+    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
+    if scan.kind == JsonKind::Object { Ok(scan) } else { Err(not_an_object()) }
+}
+
+fn not_an_object() -> SubmitError {
+    SubmitError::new(SubmitCode::NotObject, "not a JSON object")
+}
+
+fn odd(number: &str) -> SubmitError {
+    let shown: String = number.chars().take(60).collect();
+    SubmitError::new(SubmitCode::BadNumber, format!("{shown}: expected a number that a double holds"))
+        .hint("carry the message as it is, without converting it")
+}
+
+fn too_many_values() -> String {
+    format!("more than {MESSAGE_VALUES_MAX} values")
 }
 
 /// Returns the text of an object, on one line.

@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::codec::{read_object, text_of};
 use super::{
-    ConversionReport, DecodedEvent, EncodeOptions, EventView, ForeignFormat, JsonObject, decode_text,
-    encode_event, foreign_format,
+    ConversionReport, DecodedEvent, EncodeOptions, EventView, ForeignFormat, ForeignLink, JsonObject,
+    decode_text, encode_event, foreign_format,
 };
 use crate::envelope::content::content_uuid;
 use crate::event::EventFormat;
-use crate::event::json::{self, JsonError};
+use crate::event::json::{self, JsonError, JsonRead};
 use crate::format::door::DoorDefaults;
 use crate::format::label::{EventLabel, LabelPayload};
 use crate::format::meta::{EventMeta, MetaReader, Names};
@@ -110,7 +110,7 @@ impl LineConversion {
         let line = readable.as_deref().unwrap_or(line);
         let scan = json::scan(line.as_bytes(), JSON_DEPTH_MAX + 2)?;
         let payload = scan.members.iter().find(|member| member.key == "payload");
-        let (meta, text) = match payload {
+        let (mut meta, text) = match payload {
             None => (EventMeta::default(), line),
             Some(payload) => {
                 let meta = MetaReader::new(self.names()).read(line, &scan.members)?;
@@ -125,20 +125,22 @@ impl LineConversion {
             .hint("give --from the format of the payloads"));
         }
         let inside = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
-        let labels = LabelPayload { format: &self.from, text, members: &inside.members, explodes: false };
-        let label = EventLabel::given(&meta, &labels, &self.nobody).map(|label| label.tlp);
+        let labels = |text, members| LabelPayload { text, members, explodes: false, message: None };
+        let label = |labels| EventLabel::given(&meta, &labels, &self.nobody).map(|label| label.tlp);
         let (created, path) = self.dates(line, payload.is_some());
         let parts = |meta, payload, tlp| EventParts { meta, payload, created, path: path.clone(), tlp };
         let Some(format) = foreign_format(self.from.as_str()) else {
+            let label = label(labels(text, &inside.members));
             return Ok(vec![parts(meta, read_object(text)?, label)]);
         };
         let decoded = decode_text(format, text)?;
         report.extend(decoded.report);
-        let of_message = decoded.label.map(|label| label.tlp).into_iter().chain(meta.tlp).max();
+        let of_message = decoded.label.map(|label| label.tlp).max(label(labels("{}", &[])));
+        meta.links.extend(self.signed(&decoded.links));
         let single = decoded.events.len() == 1;
         let siblings: Vec<Uuid> = decoded.events.iter().filter_map(|event| event.uuid).collect();
         let events = decoded.events.into_iter().map(|event| {
-            let tlp = event.label.as_ref().map(|label| label.tlp).into_iter().chain(of_message).max();
+            let tlp = event.label.as_ref().map(|label| label.tlp).max(of_message);
             let meta = self.meta_of(&meta, &event, (decoded.uuid, single), &siblings);
             parts(meta, event.payload, tlp)
         });
@@ -148,13 +150,17 @@ impl LineConversion {
     /// Returns the date and way of a line that has meta; both are only shown.
     fn dates(&self, line: &str, has_meta: bool) -> (Timestamp, HopPath) {
         let none = (self.now, HopPath::default());
-        let Some(Value::Object(line)) = has_meta.then(|| serde_json::from_str(line).ok()).flatten() else {
+        let Some(JsonRead { value: line, .. }) = has_meta.then(|| json::value_of(line)).flatten() else {
             return none;
         };
         let text = |key: &str| line.get("meta").and_then(|meta| meta.get(key)).and_then(Value::as_str);
         let created = text("created").and_then(Timestamp::parse_rfc3339).unwrap_or(self.now);
         let hops = text("path").unwrap_or_default().split('!').filter_map(|hop| hop.parse().ok()).collect();
         (created, HopPath::new(hops).unwrap_or_default())
+    }
+
+    fn signed(&self, links: &[ForeignLink]) -> impl Iterator<Item = Link> {
+        links.iter().filter_map(|link| link.signed_by(&self.nobody.publisher, &self.nobody.project))
     }
 
     /// Returns the meta of one event of a message.
@@ -171,9 +177,7 @@ impl LineConversion {
             uuid,
         };
         let mut meta = line.clone();
-        let own = event.links.iter();
-        meta.links
-            .extend(own.filter_map(|link| link.signed_by(&self.nobody.publisher, &self.nobody.project)));
+        meta.links.extend(self.signed(&event.links));
         if single {
             meta.current = meta.current.or(event.uuid.or(message).map(id));
             return meta;
@@ -209,7 +213,7 @@ impl LineConversion {
             id: known.filter(|id| id.publisher != self.nobody.publisher),
             uuid,
             created: event.created,
-            tlp: event.tlp.unwrap_or(Tlp::Clear),
+            tlp: event.tlp,
             parent: event.meta.parent.as_ref(),
             links: &event.meta.links,
             path: &event.path,
@@ -282,10 +286,15 @@ impl EventParts {
 /// next stricter one.
 pub fn put_label(payload: &mut JsonObject, tlp: Option<Tlp>) {
     let Some(tlp) = tlp else { return };
-    let own = payload.get("tlp").and_then(Value::as_str).and_then(Tlp::parse);
-    if own.is_some_and(|own| own >= tlp) {
-        return;
-    }
+    let tlp = match payload.get("tlp") {
+        None | Some(Value::Null) => tlp,
+        Some(own) => match own.as_str().and_then(Tlp::parse) {
+            Some(own) if own >= tlp => return,
+            Some(_) => tlp,
+            // Its author meant to restrict something.
+            None => Tlp::Red,
+        },
+    };
     let word = match tlp {
         Tlp::Clear => "WHITE",
         Tlp::Green => "GREEN",

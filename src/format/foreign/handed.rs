@@ -2,17 +2,22 @@
 //! encoded. The journal keeps the body as it was signed.
 
 use bytes::Bytes;
-use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::codec::{read_object, text_of};
 use super::convert::put_label;
-use super::{EncodeOptions, EventView, ForeignFormat, JsonObject, decode_text, encode_event, foreign_format};
+use super::{
+    EncodeOptions, EventView, ForeignFormat, ForeignMessage, JsonObject, decode_text, encode_event,
+    foreign_format,
+};
+use crate::envelope::Core;
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind};
+use crate::format::edit;
 use crate::format::handoff::Carried;
 use crate::format::label::EventLabel;
+use crate::format::refusal::SubmitError;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
@@ -93,26 +98,58 @@ pub fn convert_body(
     let Some(payload) = carried.payload() else { return Ok(None) };
     let text = std::str::from_utf8(payload).unwrap_or_default();
     if own.as_str() == wanted.as_str() {
-        let passed = node.filter(|_| wanted == BodyFormat::Idea).and_then(|node| with_node(text, node));
+        let Some(format) = foreign_format(own.as_str()) else { return Ok(None) };
+        let labelled = with_label(format, text, carried.core().tlp)?;
+        let passed = node
+            .filter(|_| wanted == BodyFormat::Idea)
+            .and_then(|node| with_node(labelled.as_deref().unwrap_or(text), node));
         let body = |text: String| ConvertedBody { format: wanted, payload: text.into(), part: None };
-        return Ok(passed.map(|text| vec![body(text)]));
+        return Ok(passed.or(labelled).map(|text| vec![body(text)]));
     }
-    let events = flat_events(own, text)?;
+    let events = flat_events(carried.core(), text)?;
     let count = events.len();
-    let bodies = events.into_iter().enumerate().map(|(at, mut event)| {
+    let bodies = events.into_iter().enumerate().map(|(at, (mut event, tlp))| {
         let part = (count > 1).then(|| format!("{}/{count}", at + 1));
         let payload = match foreign_format(wanted.as_str()) {
             None => {
-                if labelled {
-                    put_label(&mut event, Some(carried.core().tlp));
+                // A line with meta has the envelope's label there.
+                if labelled || tlp > carried.core().tlp {
+                    put_label(&mut event, Some(tlp));
                 }
                 text_of(&event)
             }
-            Some(format) => encoded(format, carried, &event, (part.as_deref(), node))?,
+            Some(format) => encoded(format, carried, (&event, tlp), (part.as_deref(), node))?,
         };
         Ok(ConvertedBody { format: wanted, payload: payload.into(), part })
     });
     bodies.collect::<Result<_, _>>().map(Some)
+}
+
+/// Returns a message with the strictest label of envelope and body in the place of its format, and all else token for
+/// token; `None` if that place has it.
+fn with_label(
+    format: &'static dyn ForeignFormat,
+    text: &str,
+    tlp: Tlp,
+) -> Result<Option<String>, NotConverted> {
+    let refused = |fault: SubmitError| NotConverted { code: fault.code.as_str(), why: fault.message };
+    let message = ForeignMessage::read(format, text).map_err(refused)?;
+    let mut found = Vec::new();
+    message.labels(&mut found);
+    let all = found.iter().map(|label| label.tlp).fold(tlp, Tlp::max);
+    let own = message.own_label();
+    if own.as_ref().map_or(Tlp::Clear, |label| label.tlp) >= all && own.is_none_or(|label| label.is_read()) {
+        return Ok(None);
+    }
+    let Some((key, value)) = format.label_member(all) else { return Ok(None) };
+    let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX).map_err(|fault| refused(fault.into()))?;
+    let cuts = edit::cuts(&scan.members, |member| member.key.eq_ignore_ascii_case(key));
+    let rest = edit::copy_without(text.as_bytes(), &cuts);
+    // Cuts begin and end between characters.
+    let rest = String::from_utf8_lossy(&rest);
+    let inside = rest.trim_start().strip_prefix('{').unwrap_or_default();
+    let comma = if inside.trim() == "}" { "" } else { "," };
+    Ok(Some(format!("{{\"{key}\":\"{value}\"{comma}{inside}")))
 }
 
 /// Returns a message of IDEA with this node before all others, and all else token for token; `None` if its list of nodes
@@ -136,12 +173,20 @@ fn with_node(text: &str, node: &str) -> Option<String> {
     Some(format!("{before}{added}{after}"))
 }
 
-/// Returns the body as flat events.
-fn flat_events(own: &EventFormat, text: &str) -> Result<Vec<JsonObject>, NotConverted> {
+/// Returns the body as flat events, each with the strictest label of envelope and body.
+fn flat_events(core: &Core, text: &str) -> Result<Vec<(JsonObject, Tlp)>, NotConverted> {
+    let strictest = |labels: [Option<&EventLabel>; 2]| {
+        labels.into_iter().flatten().map(|label| label.tlp).fold(core.tlp, Tlp::max)
+    };
+    let own = &core.format;
     let read = match foreign_format(own.as_str()) {
-        Some(format) => decode_text(format, text)
-            .map(|decoded| decoded.events.into_iter().map(|event| event.payload).collect()),
-        None if *own == EventFormat::intelmq() => read_object(text).map(|event| vec![event]),
+        Some(format) => decode_text(format, text).map(|decoded| {
+            let of_all = decoded.label.as_ref();
+            let events = decoded.events.into_iter();
+            events.map(|event| (event.payload, strictest([event.label.as_ref(), of_all]))).collect()
+        }),
+        None if *own == EventFormat::intelmq() => read_object(text)
+            .map(|event| vec![(event, strictest([EventLabel::of_payload(text).as_ref(), None]))]),
         None => {
             let why = format!("format \"{own}\" cannot be decoded");
             return Err(NotConverted { code: "format", why });
@@ -153,12 +198,10 @@ fn flat_events(own: &EventFormat, text: &str) -> Result<Vec<JsonObject>, NotConv
 fn encoded(
     format: &dyn ForeignFormat,
     carried: &Carried<'_>,
-    event: &JsonObject,
+    (event, tlp): (&JsonObject, Tlp),
     (part, node): (Option<&str>, Option<&str>),
 ) -> Result<String, NotConverted> {
     let core = carried.core();
-    let own = event.get("tlp").and_then(Value::as_str);
-    let own = own.map_or(Tlp::Clear, |text| EventLabel::read(text, "tlp of the payload").tlp);
     // Messages of several parts must not share one name in the other system.
     let uuid = part.map_or(core.id.uuid, |part| Uuid::new_v5(&core.id.uuid, part.as_bytes()));
     let view = EventView {
@@ -166,7 +209,7 @@ fn encoded(
         id: Some(&core.id),
         uuid,
         created: core.created,
-        tlp: core.tlp.max(own),
+        tlp: Some(tlp),
         parent: carried.parent(),
         links: carried.links(),
         path: carried.path,

@@ -2,8 +2,10 @@
 //! §5). A message becomes 1 to 256 flat IntelMQ events, whole or not at all. Nothing is read or written here, and
 //! the caller decides whether a body is carried or converted.
 
+mod carried;
 mod codec;
 pub mod convert;
+mod decoded;
 mod fields;
 mod flat;
 mod handed;
@@ -19,7 +21,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use codec::{carried_events, check_fragment, check_message, decode_text, encode_event};
+pub use carried::carried_events;
+pub use codec::{ForeignMessage, decode_text, encode_event};
+pub use decoded::{DecodedEvent, DecodedMessage};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 pub use misp::{MispPart, take_apart as take_misp_apart};
 pub use report::ConversionReport;
@@ -53,6 +57,9 @@ pub trait ForeignFormat: Sync {
     /// Adds the labels in the format's own places. It reads messages that cannot be decoded too.
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>);
 
+    /// Returns the member that says a label, or the next stricter one; `None` if no single member does.
+    fn label_member(&self, tlp: Tlp) -> Option<(&'static str, &'static str)>;
+
     /// Returns the events of a message.
     ///
     /// # Errors
@@ -71,29 +78,6 @@ pub trait ForeignFormat: Sync {
 pub fn foreign_format(name: &str) -> Option<&'static dyn ForeignFormat> {
     let all: [&'static dyn ForeignFormat; 3] = [&idea::IdeaFormat, &n6::N6Format, &misp::MispFormat];
     all.into_iter().find(|format| format.name() == name)
-}
-
-/// A message as flat events.
-#[derive(Debug)]
-pub struct DecodedMessage {
-    /// The message's own id; the id of its event, if there is one event.
-    pub uuid: Option<Uuid>,
-    /// At least one.
-    pub events: Vec<DecodedEvent>,
-    pub report: ConversionReport,
-    /// The label of all events, from the format's own places.
-    pub label: Option<EventLabel>,
-}
-
-/// One event of a message.
-#[derive(Clone, Debug)]
-pub struct DecodedEvent {
-    /// Given if the message names each of its events; else the id is one of the body.
-    pub uuid: Option<Uuid>,
-    pub links: Vec<ForeignLink>,
-    /// The stricter of this and the message's counts.
-    pub label: Option<EventLabel>,
-    pub payload: JsonObject,
 }
 
 /// A relation that a message states.
@@ -144,8 +128,8 @@ pub struct EventView<'a> {
     /// The UUID of `id`, or else one of the content.
     pub uuid: Uuid,
     pub created: Timestamp,
-    /// The strictest label of meta and payload.
-    pub tlp: Tlp,
+    /// The strictest label of meta and payload; `None` if nothing gives one, which is not the same as CLEAR.
+    pub tlp: Option<Tlp>,
     pub parent: Option<&'a EventId>,
     pub links: &'a [Link],
     pub path: &'a HopPath,

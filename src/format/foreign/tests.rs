@@ -1,6 +1,7 @@
 //! The vectors of `tests/vectors/formats/`, each of which was held against the programs of others; the way there and
 //! back; and odd input.
 
+mod handed;
 mod odd;
 mod round;
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::convert::LineConversion;
 use super::{
     DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, ForeignTarget, JsonObject,
-    decode_text, encode_event, foreign_format,
+    NotSent, decode_text, encode_event, foreign_format,
 };
 use crate::event::EventFormat;
 use crate::format::refusal::SubmitError;
@@ -65,7 +66,7 @@ fn links_of(message: &DecodedMessage) -> Vec<Value> {
         ForeignTarget::Own(uuid) => format!("cert-at:intelmq:{uuid}"),
         ForeignTarget::Named(name) => name.clone(),
     };
-    let links = message.events[0].links.iter();
+    let links = message.links.iter().chain(&message.events[0].links);
     links.map(|link| json!({"type": link.relation, "right": shown(&link.right)})).collect()
 }
 
@@ -160,17 +161,21 @@ impl VectorEvent {
     }
 
     fn encode(&self, name: &str) -> EncodedMessage {
+        self.try_encode(name).unwrap()
+    }
+
+    fn try_encode(&self, name: &str) -> Result<EncodedMessage, NotSent> {
         let view = EventView {
             payload: &self.payload,
             id: Some(&self.id),
             uuid: self.id.uuid,
             created: self.created,
-            tlp: self.tlp,
+            tlp: Some(self.tlp),
             parent: None,
             links: &self.links,
             path: &self.path,
         };
-        encode_event(format(name), &view, &EncodeOptions { node: None, raw: true }).unwrap()
+        encode_event(format(name), &view, &EncodeOptions { node: None, raw: true })
     }
 }
 

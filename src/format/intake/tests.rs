@@ -332,3 +332,21 @@ fn a_list_that_stays_at_home_is_not_refused_for_being_one() {
     assert_eq!(read.body.bytes().as_ref(), br#"{"a":1}"#);
     assert_eq!(core_at(r#"{"rtir_id":[1,2]}"#, &door).unwrap_err().code, SubmitCode::Empty);
 }
+
+/// A door that converts must not sign events below the name of another publisher's event.
+#[test]
+fn converted_messages_with_the_id_of_another_are_returned() {
+    let messages = crate::format::MessageRule { format: None, convert: true };
+    let door = DoorDefaults { messages, ..door() };
+    for sources in [r#"["192.0.2.1"]"#, r#"["192.0.2.1","192.0.2.2"]"#] {
+        let line = format!(
+            r#"{{"meta":{{"format":"idea","uuid":{{"current":"cert-ee:intelmq:{UUID}"}}}},"payload":{{"Format":"IDEA0","ID":"a","DetectTime":"2026-01-01T00:00:00Z","Category":[],"Source":[{{"IP4":{sources}}}]}}}}"#
+        );
+        match intake(line.as_bytes(), &door) {
+            Ok(ParsedSubmission::Returned(returned)) => {
+                assert_eq!(returned.id.to_string(), format!("cert-ee:intelmq:{UUID}"));
+            }
+            other => panic!("{sources}: {other:?}"),
+        }
+    }
+}

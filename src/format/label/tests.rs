@@ -54,6 +54,21 @@ fn the_strictest_of_all_places_is_the_label() {
         (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public"}}"#, Tlp::Clear),
         (r#"{"meta":{"format":"n6"},"payload":{"restriction":"secret"}}"#, Tlp::Red),
         (r#"{"a":1,"restriction":"internal"}"#, Tlp::Clear),
+        (r#"{"meta":{"format":"n6"},"payload":{"restriction":"public","extra":{"tlp":"RED"}}}"#, Tlp::Red),
+    ] {
+        assert_eq!(label(line), want, "{line}");
+    }
+    let strict = DoorDefaults { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
+    assert_eq!(label_at(r#"{"a":1,"extra.tlp":"GREEN"}"#, &strict).tlp, Tlp::Amber);
+    assert_eq!(
+        label_at(r#"{"meta":{"tags":["tlp:clear"]},"payload":{"a":1}}"#, &door(Tlp::Red)).tlp,
+        Tlp::Clear
+    );
+}
+
+#[test]
+fn labels_count_anywhere_in_a_misp_message() {
+    for (line, want) in [
         (r#"{"meta":{"format":"misp"},"payload":{"Event":{"Tag":[{"name":"tlp:red"}]}}}"#, Tlp::Red),
         (r#"{"meta":{"format":"misp"},"payload":{"Tag":[{"name":"x"},{"name":"TLP:Amber"}]}}"#, Tlp::Amber),
         (
@@ -65,15 +80,52 @@ fn the_strictest_of_all_places_is_the_label() {
             Tlp::Red,
         ),
         (r#"{"meta":{"format":"misp"},"payload":{"Event":{"Tag":[{"name":"tlp:ex:chr"}]}}}"#, Tlp::Red),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"response":[{"Event":{"Tag":[{"name":"tlp:red"}]}}]}}"#,
+            Tlp::Red,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"Event":{"EventReport":[{"Tag":[{"name":"tlp:amber"}]}]}}}"#,
+            Tlp::Amber,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"Event":{"EventTag":[{"Tag":{"name":"tlp:amber"}}]}}}"#,
+            Tlp::Amber,
+        ),
+        (r#"{"meta":{"format":"misp"},"payload":{"object_relation":"tlp","value":"RED"}}"#, Tlp::Red),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"object_relation":"extra.tlp","value":"AMBER"}}"#,
+            Tlp::Amber,
+        ),
+        (
+            r#"{"meta":{"format":"misp"},"payload":{"object_relation":"extra","value":"{\"tlp\":\"RED\",\"x\":1e999}"}}"#,
+            Tlp::Red,
+        ),
     ] {
         assert_eq!(label(line), want, "{line}");
     }
-    let strict = DoorDefaults { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
-    assert_eq!(label_at(r#"{"a":1,"extra.tlp":"GREEN"}"#, &strict).tlp, Tlp::Amber);
-    assert_eq!(
-        label_at(r#"{"meta":{"tags":["tlp:clear"]},"payload":{"a":1}}"#, &door(Tlp::Red)).tlp,
-        Tlp::Clear
-    );
+}
+
+/// `1e999` is JSON, and fits no type: such a body is carried.
+#[test]
+fn numbers_out_of_range_hide_no_label() {
+    for (line, want) in [
+        (r#"{"meta":{"format":"idea"},"payload":{"TLP":"RED","x":1e999}}"#, Tlp::Red),
+        (r#"{"meta":{"format":"n6"},"payload":{"x":[-1e999],"restriction":"need-to-know"}}"#, Tlp::Amber),
+        (r#"{"meta":{"format":"n6"},"payload":{"restriction":1e999}}"#, Tlp::Red),
+        (r#"{"meta":{"format":"misp"},"payload":{"x":1e999,"Tag":[{"name":"tlp:amber"}]}}"#, Tlp::Amber),
+        (r#"{"meta":{"tags":["tlp:red",1e999]},"payload":{"a":1}}"#, Tlp::Red),
+        (r#"{"a":1,"extra":"{\"tlp\":\"RED\",\"x\":1e999}"}"#, Tlp::Red),
+    ] {
+        assert_eq!(label(line), want, "{line}");
+    }
+}
+
+/// Readers differ in the one of two equal keys that they take, so nobody knows what the author meant.
+#[test]
+fn an_extra_that_cannot_be_read_is_red() {
+    assert_eq!(label(r#"{"a":1,"extra":"{\"tlp\":\"RED\",\"tlp\":\"CLEAR\"}"}"#), Tlp::Red);
+    assert_eq!(label(r#"{"a":1,"extra":"{no label"}"#), Tlp::Clear);
 }
 
 /// What stays at home still says how the event may be shared.

@@ -19,12 +19,14 @@ use crate::local::deliver::redis::destination::DestinationQueue;
 use crate::local::deliver::spool::SpoolReceiver;
 use crate::local::deliver::target::DeliveryTarget;
 use crate::local::deliver::tcp::TcpReceiver;
+use crate::local::deliver::warden::WardenReceiver;
 use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
 use crate::local::submit::listening::Listening;
 use crate::local::submit::misp::MispPull;
 use crate::local::submit::n6::N6Stream;
 use crate::local::submit::pulled::PulledDir;
+use crate::local::submit::warden::WardenOpener;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -122,7 +124,8 @@ pub(super) fn plan(
             to,
         }))
     };
-    let submits = settings.submits.iter().filter_map(|door| Some((door, source(door, shared)?)));
+    let submits =
+        settings.submits.iter().filter_map(|door| Some((door, source(door, &plain.publisher, shared)?)));
     let submits = submits.map(|(door, from)| {
         let plan = if keeps(&door.name) {
             Ok(DoorPlan::Keep)
@@ -139,7 +142,11 @@ pub(super) fn plan(
 }
 
 /// Returns the source of a `[[submit]]`, of each kind; `None` for the socket, which is always open.
-fn source(door: &SubmitSettings, shared: &DoorContext) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+fn source(
+    door: &SubmitSettings,
+    node: &PublisherName,
+    shared: &DoorContext,
+) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
     let pulled = || PulledDir::of(&shared.behind.state, door.name.as_str());
     Some(match &door.from {
         SubmitSource::Socket => return None,
@@ -151,6 +158,11 @@ fn source(door: &SubmitSettings, shared: &DoorContext) -> Option<Result<Box<dyn 
             republish: door.adds.republish,
         })),
         SubmitSource::N6Stream(source) => Ok(Box::new(N6Stream { source: source.clone(), pulled: pulled() })),
+        SubmitSource::Warden(source) => Ok(Box::new(WardenOpener {
+            node: source.server.node_name(node),
+            cursor: shared.behind.state.join("cursors").join(door.name.as_str()),
+            source: source.clone(),
+        })),
         SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
     })
 }
@@ -171,6 +183,10 @@ fn target(
             TargetOpener::new(target.dir.display().to_string(), move |counters| {
                 SpoolReceiver::new(&target, suffix, handed, counters)
             })
+        }
+        ConsumerTarget::Warden(server) => {
+            let handed = handed()?;
+            TargetOpener::new(server.url.to_string(), move |_| WardenReceiver::new(&server, handed))
         }
         ConsumerTarget::IntelmqTcp(target) => {
             let handed = handed()?;

@@ -72,8 +72,8 @@ impl RedisConnection {
                 if !tls {
                     return Self::log_in(server, stream, shown).await;
                 }
-                let trust = tls::trusting(server.ca_file.as_deref())?;
-                let stream = tls::handshake(trust, host, stream).await.map_err(unreachable)?;
+                let connector = tls::trusting(server.ca_file.as_deref(), None)?;
+                let stream = tls::handshake(&connector, host, stream).await.map_err(unreachable)?;
                 Self::log_in(server, stream, shown).await
             }
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::asked::AskFault;
 use super::door::{SubmitDoor, SubmitOpener};
 use super::listening::Listening;
 use super::pulled::PulledDir;
@@ -20,9 +21,9 @@ use super::submission::SubmissionOutcome;
 use crate::door::MispSource;
 use crate::format::SubmitCode;
 use crate::format::foreign::{MispPart, take_misp_apart};
-use crate::limits::{HTTP_ANSWER_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
+use crate::limits::{RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::framing::{HEAD_BYTES, SocketLine};
-use crate::local::http::HttpFault;
+use crate::local::http::{ANSWER_BYTES_MAX, HttpFault};
 use crate::local::pause::GrowingPause;
 use record::{DueLine, EventRecord, question_about};
 use server::{EventListing, MispServer, PublishedWindow};
@@ -68,15 +69,15 @@ enum PullStop {
     Event(String),
 }
 
-impl From<HttpFault> for PullStop {
-    fn from(fault: HttpFault) -> Self {
+impl From<AskFault> for PullStop {
+    fn from(fault: AskFault) -> Self {
         Self::Fault(fault.told())
     }
 }
 
 impl SubmitOpener for MispPull {
     fn shown(&self) -> String {
-        self.source.url.clone()
+        self.source.url.to_string()
     }
 
     fn open(self: Box<Self>, door: &Arc<SubmitDoor>, _: Option<&Arc<Listening>>) {
@@ -95,7 +96,7 @@ impl MispDoor {
                 Ok(missed) => {
                     missed.into_iter().for_each(|what| self.door.counters.failed(what));
                     pause.reset();
-                    Duration::from_secs(self.pull.source.poll_s)
+                    self.pull.source.poll
                 }
                 Err(PullStop::Stopping) => return,
                 Err(PullStop::Fault(what) | PullStop::Event(what)) => {
@@ -117,7 +118,7 @@ impl MispDoor {
         let now = self.unless_stopping(server.clock()).await?;
         let cursor: PullCursor =
             self.pull.pulled.read(CURSOR).map_err(|error| self.disk(&error))?.unwrap_or_default();
-        let same = cursor.url == source.url && cursor.tags == source.tags;
+        let same = cursor.url == source.url.to_string() && cursor.tags == source.tags;
         let until = if same { cursor.until } else { 0 };
         let to = now.saturating_sub(UNSETTLED_S);
         // MISP reads a 0 as "not given".
@@ -157,7 +158,7 @@ impl MispDoor {
 
     async fn unless_stopping<T>(
         &self,
-        asking: impl Future<Output = Result<T, HttpFault>>,
+        asking: impl Future<Output = Result<T, AskFault>>,
     ) -> Result<T, PullStop> {
         match self.door.stopping.run_until_cancelled(asking).await {
             Some(answer) => Ok(answer?),
@@ -171,6 +172,7 @@ impl MispDoor {
 
     fn moved_to(&self, until: u64) -> Result<(), PullStop> {
         let MispSource { url, tags, .. } = self.pull.source.clone();
+        let url = url.to_string();
         self.pull.pulled.write(CURSOR, &PullCursor { url, tags, until }).map_err(|error| self.disk(&error))
     }
 
@@ -202,14 +204,14 @@ impl MispDoor {
                     }
                 }
             },
-            Err(HttpFault::TooLong { .. }) => {
+            Err(AskFault::Http(HttpFault::TooLarge { .. })) => {
                 let name = Bytes::from(format!("MISP event {}", listing.uuid));
-                let bytes = HTTP_ANSWER_BYTES_MAX as u64;
+                let bytes = ANSWER_BYTES_MAX as u64;
                 if !self.door.set_aside_long(bytes, &name, &self.gone).await {
                     return Err(PullStop::Stopping);
                 }
             }
-            Err(fault @ HttpFault::Unusable { .. }) => {
+            Err(fault @ (AskFault::Unusable { .. } | AskFault::Http(HttpFault::Broken { .. }))) => {
                 return Err(PullStop::Event(format!("event {}: {}", listing.uuid, fault.told())));
             }
             Err(fault) => return Err(fault.into()),

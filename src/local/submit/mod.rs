@@ -1,7 +1,8 @@
 //! The way in: from the pipeline's lines and events to the core. In reading order: `submission` (from a line to its
 //! outcome), `socket` (`in.sock`), `door` (shared by the doors of `intelmesh.toml`), `tcp` with `turns`, `redis`,
-//! `spool`, and `misp` and `n6`, which remember in `pulled` how far they came.
+//! `spool`, `warden`, and `misp` and `n6`, which remember in `pulled` how far they came.
 
+mod asked;
 pub(crate) mod door;
 pub(crate) mod listening;
 pub(crate) mod misp;
@@ -13,3 +14,4 @@ pub(crate) mod spool;
 pub(crate) mod submission;
 pub(crate) mod tcp;
 pub(crate) mod turns;
+pub(crate) mod warden;

@@ -52,8 +52,9 @@ fn convert_names_what_a_consumer_withholds() {
                  {\"classification.type\":\"scanner\",\"source.ip\":\"2001:db8::1\",\"comment\":\"c\",\
                  \"time.source\":\"2026-01-01T00:00:00+00:00\",\"extra.n6\":{\"id\":\"392ab73bbe7bcd6a56c84af2234987a4\"}}\n";
     let out = "{\"category\":\"scanning\",\"confidence\":\"low\",\"id\":\"392ab73bbe7bcd6a56c84af2234987a4\",\
-               \"restriction\":\"public\",\"source\":\"unknown.intelmq\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
+               \"restriction\":\"internal\",\"source\":\"unknown.intelmq\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
     let err = "line 1: a consumer withholds it: n6 has no category for tests\n\
+               line 2: changed restriction: the event has no label, and n6 must have one: the strictest\n\
                line 2: lost comment: has no place in n6\n\
                line 2: lost source.ip: has no place in n6\n\
                line 2: a consumer withholds it: n6 has no place for its address\n";

@@ -10,12 +10,14 @@ use super::table::{
     CATEGORY_TO_TYPE, COUNTS, HASHES, OTHER_TIMES, REFS, REFS_OF_INTELMQ, SOURCE_TYPE_TO_TYPE, TOP_TEXTS,
     find,
 };
-use super::{strings, syntax, uuid_of};
+use super::{IdeaFormat, strings, syntax, uuid_of};
+use crate::format::foreign::decoded::{EventCollector, too_many_events};
 use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::MessagePart;
-use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignLink, JsonObject};
+use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignFormat as _, ForeignLink, JsonObject};
+use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::parse_uuid;
 use crate::limits::EXPLODED_EVENTS_MAX;
@@ -74,10 +76,12 @@ pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     keep_others(&message, &mut flat, &mut report);
     let sources = sides::read(&message, SOURCE, &mut report)?;
     let targets = sides::read(&message, TARGET, &mut report)?;
-    let mut events = combine(flat, &categories, (sources, targets), &mut report)?;
+    let events = combine(flat, &categories, (sources, targets), &mut report)?;
     let links = links_of(&message, id)?;
-    events.iter_mut().for_each(|event| event.links.clone_from(&links));
-    Ok(DecodedMessage { uuid: Some(uuid_of(id)), events, report, label: None })
+    let mut labels = Vec::new();
+    IdeaFormat.labels(members, &mut labels);
+    let label = EventLabel::strictest(labels);
+    Ok(DecodedMessage { uuid: Some(uuid_of(id)), events, links, report, label })
 }
 
 /// Two readers would choose different ones of two keys that differ only in case.
@@ -302,17 +306,14 @@ fn combine(
     (mut sources, mut targets): (SideList<'_>, SideList<'_>),
     report: &mut ConversionReport,
 ) -> Result<Vec<DecodedEvent>, SubmitError> {
-    let count = |list: &SideList<'_>| list.elements.len().max(1);
-    if count(&sources) > EXPLODED_EVENTS_MAX {
-        let what = format!("{} source addresses, at most {EXPLODED_EVENTS_MAX}", sources.elements.len());
-        return Err(SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer sources in one message"));
+    if sources.elements.len() > EXPLODED_EVENTS_MAX {
+        return Err(too_many_events());
     }
+    let count = |list: &SideList<'_>| list.elements.len().max(1);
     if count(&sources) * count(&targets) > EXPLODED_EVENTS_MAX {
         report.moved("Target", "extra.idea.targets");
-        // The elements of one object share its members.
-        let mut objects: Vec<&JsonObject> = targets.elements.iter().map(|element| element.members).collect();
-        objects.dedup_by(|left, right| std::ptr::eq(*left, *right));
-        targets.others.extend(objects.into_iter().map(|members| Value::Object(members.clone())));
+        let objects = targets.objects.iter().map(|members| Value::Object((*members).clone()));
+        targets.others.extend(objects);
         targets.elements.clear();
     }
     for (list, names) in [(&mut sources, SOURCE), (&mut targets, TARGET)] {
@@ -324,16 +325,16 @@ fn combine(
         0 => vec![None],
         len => (0..len).map(Some).collect::<Vec<_>>(),
     };
-    let mut events = Vec::new();
+    let mut events = EventCollector::default();
     for source in sides(&sources) {
         for target in sides(&targets) {
             let source = source.map(|at| &sources.elements[at]);
             let target = target.map(|at| &targets.elements[at]);
             let payload = pair(base.clone(), categories, (source, target), report);
-            events.push(DecodedEvent { uuid: None, links: Vec::new(), label: None, payload });
+            events.push(DecodedEvent { uuid: None, links: Vec::new(), label: None, payload })?;
         }
     }
-    Ok(events)
+    Ok(events.into_events())
 }
 
 /// Returns the event of one source and one target.

@@ -21,7 +21,7 @@ pub fn encode(event: &EventView<'_>, options: &EncodeOptions) -> EncodedMessage 
     let mut fields = FieldReader::new(event.payload, "idea");
     let mut out = JsonObject::new();
     out.insert("Format".to_owned(), "IDEA0".into());
-    out.insert("TLP".to_owned(), written_label(event.tlp).into());
+    out.extend(event.tlp.map(|tlp| ("TLP".to_owned(), written_label(tlp).into())));
     put_ids(event, &fields, &mut out);
     put_times(event, &mut fields, &mut out);
     put_description(event, &mut fields, &mut out);

@@ -43,6 +43,10 @@ impl ForeignFormat for IdeaFormat {
         }
     }
 
+    fn label_member(&self, tlp: Tlp) -> Option<(&'static str, &'static str)> {
+        Some(("TLP", written_label(tlp)))
+    }
+
     fn decode(&self, message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
         decode::decode(message)
     }

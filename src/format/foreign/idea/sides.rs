@@ -1,6 +1,8 @@
 //! Sources and targets of an IDEA message as elements with at most one address each. The elements of both sides are
 //! combined elsewhere. An address that is not the side's own (spoofed, anonymised) never becomes a field.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::networks::{self, Addresses, Family};
@@ -11,6 +13,7 @@ use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::{MessagePart, whole_number};
 use crate::format::refusal::{SubmitCode, SubmitError};
+use crate::limits::EXPLODED_EVENTS_MAX;
 
 /// One side of a message.
 #[derive(Clone, Copy)]
@@ -39,7 +42,10 @@ impl SideNames {
 /// All of one side.
 #[derive(Debug, Default)]
 pub struct SideList<'a> {
+    /// One more than the largest number of events at most: then there are too many.
     pub elements: Vec<SideElement<'a>>,
+    /// Objects that have an element.
+    pub objects: Vec<&'a JsonObject>,
     /// Objects that are no event.
     pub others: Vec<Value>,
 }
@@ -50,8 +56,8 @@ pub struct SideElement<'a> {
     pub members: &'a JsonObject,
     /// With a slash it is a network.
     address: Option<String>,
-    /// Addresses without a field: (key, value).
-    left: Vec<(&'static str, Value)>,
+    /// Addresses of the object that have no field: (key, value).
+    left: Arc<Vec<(&'static str, Value)>>,
 }
 
 /// Reads one side.
@@ -74,7 +80,9 @@ pub fn read<'a>(
             report.moved(format!("{}[{index}]", names.key), format!("extra.idea.{}", names.others));
             list.others.push(Value::Object(members.clone()));
         } else {
+            list.objects.push(members);
             list.elements.extend(elements);
+            list.elements.truncate(EXPLODED_EVENTS_MAX + 1);
         }
     }
     Ok(list)
@@ -141,6 +149,8 @@ fn elements_of<'a>(
                         report.changed(place, "the bits beyond the network's length are cleared");
                     }
                     addresses.extend(fields);
+                    // The others are read, since each must be an address.
+                    addresses.truncate(EXPLODED_EVENTS_MAX + 1);
                 }
             }
         }
@@ -148,7 +158,8 @@ fn elements_of<'a>(
             left.push((key, Value::Array(wide)));
         }
     }
-    let element = |address| SideElement { members, address, left: left.clone() };
+    let left = Arc::new(left);
+    let element = |address| SideElement { members, address, left: Arc::clone(&left) };
     if addresses.is_empty() {
         return Ok(vec![element(None)]);
     }

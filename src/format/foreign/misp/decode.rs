@@ -5,7 +5,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::table::{LOOSE, REFERENCES};
-use super::{event_of, labels_of, objects};
+use super::{event_of, labels, objects};
+use crate::format::foreign::codec::read_object;
+use crate::format::foreign::decoded::EventCollector;
 use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
@@ -14,7 +16,6 @@ use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignLink, JsonObje
 use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, parse_uuid};
-use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::link::Term;
 
 /// Returns the events of a message.
@@ -38,40 +39,47 @@ pub fn decode(message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     if !tags.is_empty() {
         base.keep("tags", tags.clone());
     }
-    let mut events = Vec::new();
-    let mut attributes = event.objects("Attribute")?;
+    let mut events = EventCollector::default();
+    let mut attributes: Vec<_> = event.objects("Attribute")?.into_iter().map(|found| (found, None)).collect();
     for object in event.objects("Object")? {
         if is_deleted(object) {
             report.lost("Event.Object[]", "deleted in MISP");
         } else if object.get("name").and_then(Value::as_str) == Some("intelmq_event") {
-            events.push(from_object((&base, uuid), object, &mut report)?);
+            events.push(from_object((&base, uuid), object, &mut report)?)?;
         } else {
             let part = MessagePart { members: object, place: "Event.Object[].", code: SubmitCode::BadMisp };
-            attributes.extend(part.objects("Attribute")?);
+            let label = labels::strictest(object, &["Attribute"]);
+            attributes.extend(part.objects("Attribute")?.into_iter().map(|found| (found, label.clone())));
         }
     }
-    for attribute in attributes {
-        events.extend(from_attribute((&base, uuid), attribute, &tags, &mut report)?);
+    for (attribute, of_object) in attributes {
+        if let Some(made) = from_attribute((&base, uuid), attribute, &tags, &mut report)? {
+            let label = EventLabel::strictest(made.label.into_iter().chain(of_object));
+            events.push(DecodedEvent { label, ..made })?;
+        }
     }
+    // Each event has the labels of its own object; those of everything else are the message's.
+    let mut found = Vec::new();
     if events.is_empty() {
-        events.push(described(base, &tags, uuid));
-    }
-    if events.len() > EXPLODED_EVENTS_MAX {
-        let what = format!("{} attributes and objects, at most {EXPLODED_EVENTS_MAX}", events.len());
-        return Err(SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer attributes in one event"));
+        events.push(described(base, &tags, uuid))?;
+        labels::collect(message, &[], &mut found);
+    } else {
+        labels::collect(event.members, &["Attribute", "Object"], &mut found);
+        if !std::ptr::eq(event.members, message) {
+            labels::collect(message, &["Event"], &mut found);
+        }
     }
     for key in
         event.members.keys().filter(|key| matches!(key.as_str(), "EventReport" | "Galaxy" | "RelatedEvent"))
     {
         report.lost(format!("Event.{key}"), "it describes the event as a whole, in text");
     }
-    let mut labels = Vec::new();
-    labels_of(event.members, &mut labels);
     Ok(DecodedMessage {
         uuid: Some(uuid),
-        events,
+        events: events.into_events(),
+        links: Vec::new(),
         report,
-        label: labels.into_iter().reduce(EventLabel::stricter),
+        label: EventLabel::strictest(found),
     })
 }
 
@@ -95,11 +103,8 @@ fn from_object(
 ) -> Result<DecodedEvent, SubmitError> {
     let part = MessagePart { members: object, place: "Event.Object[].", code: SubmitCode::BadMisp };
     let mut flat = base.clone();
-    let mut labels = Vec::new();
-    labels_of(object, &mut labels);
     let mut odd = JsonObject::new();
     for members in part.objects("Attribute")? {
-        labels_of(members, &mut labels);
         if is_deleted(members) {
             continue;
         }
@@ -126,12 +131,7 @@ fn from_object(
         links.extend(link_of(members));
     }
     let uuid = part.text("uuid")?.and_then(|text| parse_uuid(text).ok());
-    Ok(DecodedEvent {
-        uuid,
-        links,
-        label: labels.into_iter().reduce(EventLabel::stricter),
-        payload: flat.into_payload(),
-    })
+    Ok(DecodedEvent { uuid, links, label: labels::strictest(object, &[]), payload: flat.into_payload() })
 }
 
 /// Puts a text at a field of any type: MISP has all values as text.
@@ -155,7 +155,7 @@ fn put_text(flat: &mut FlatEvent, field: &str, text: &str) -> bool {
 
 /// Puts the members of `extra`, which is JSON text. Fields without a relation in the template travel in it too.
 fn put_extra(text: &str, flat: &mut FlatEvent, odd: &mut JsonObject) {
-    let Ok(Value::Object(members)) = serde_json::from_str::<Value>(text) else {
+    let Ok(members) = read_object(text) else {
         odd.insert("extra".to_owned(), text.into());
         return;
     };
@@ -230,9 +230,7 @@ fn from_attribute(
     if let Some(uuid) = uuid {
         flat.put("misp.attribute_uuid", uuid.to_string());
     }
-    let mut labels = Vec::new();
-    labels_of(members, &mut labels);
-    let label = labels.into_iter().reduce(EventLabel::stricter);
+    let label = labels::strictest(members, &[]);
     Ok(Some(DecodedEvent { uuid, links: Vec::new(), label, payload: flat.into_payload() }))
 }
 

@@ -19,15 +19,16 @@ pub fn encode(event: &EventView<'_>) -> EncodedMessage {
     let seconds = (event.created.0 / 1_000).to_string();
     let created = event.created.to_string();
     let name = name_of(event);
+    let label = event.tlp.map(|tlp| format!(" TLP:{tlp}")).unwrap_or_default();
     let message = json!({"Event": {
         "uuid": uuid_of(&format!("{name} event")).to_string(),
-        "info": format!("intelmesh {name} TLP:{}", event.tlp),
+        "info": format!("intelmesh {name}{label}"),
         "date": created.get(..10).unwrap_or_default(),
         "timestamp": seconds,
         "published": true,
         "analysis": "2",
         "threat_level_id": "4",
-        "Tag": [tag(event.tlp)],
+        "Tag": event.tlp.into_iter().map(tag).collect::<Vec<_>>(),
         "Object": [object_of(event, &mut report)],
     }});
     let message = message.as_object().cloned().unwrap_or_default();

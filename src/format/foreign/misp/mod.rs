@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod labels;
 mod parts;
 mod table;
 
@@ -13,8 +14,8 @@ use uuid::Uuid;
 
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
 use crate::format::label::EventLabel;
-use crate::format::meta::begins_with_tlp;
 use crate::format::refusal::{SubmitCode, SubmitError};
+use crate::policy::Tlp;
 
 /// The format `misp`.
 pub(super) struct MispFormat;
@@ -33,13 +34,11 @@ impl ForeignFormat for MispFormat {
     }
 
     fn labels(&self, message: &JsonObject, found: &mut Vec<EventLabel>) {
-        let event = event_of(message);
-        let objects = objects(event, "Object");
-        let attributes = objects.iter().chain([&event]).flat_map(|holder| self::objects(holder, "Attribute"));
-        let tagged = attributes.chain(objects.iter().copied()).chain([event]);
-        for holder in tagged {
-            labels_of(holder, found);
-        }
+        labels::collect(message, &[], found);
+    }
+
+    fn label_member(&self, _: Tlp) -> Option<(&'static str, &'static str)> {
+        None
     }
 
     fn decode(&self, message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
@@ -59,13 +58,6 @@ fn event_of(message: &JsonObject) -> &JsonObject {
 /// Returns the objects of a list.
 fn objects<'a>(holder: &'a JsonObject, key: &str) -> Vec<&'a JsonObject> {
     holder.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).collect()
-}
-
-/// Adds the labels of an event, an object or an attribute.
-fn labels_of(holder: &JsonObject, found: &mut Vec<EventLabel>) {
-    let names = objects(holder, "Tag").into_iter().filter_map(|tag| tag.get("name")?.as_str());
-    let labels = names.filter(|name| begins_with_tlp(name));
-    found.extend(labels.map(|name| EventLabel::read(name, "a tag of the payload")));
 }
 
 /// Returns the UUID of a name in this project's feeds.

@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use super::table::{CATEGORY_TO_TYPE, PORTS, TEXTS};
-use super::{is_id, uuid_of};
+use super::{N6Format, is_id, uuid_of};
+use crate::format::foreign::decoded::{EventCollector, too_many_events};
 use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::{MessagePart, whole_number};
-use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignLink, JsonObject};
+use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignFormat as _, ForeignLink, JsonObject};
+use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::EXPLODED_EVENTS_MAX;
 
@@ -28,9 +30,9 @@ enum StreamType {
 }
 
 /// An address of a message.
-struct AddressEntry {
+struct AddressEntry<'a> {
     ip: Ipv4Addr,
-    members: JsonObject,
+    members: &'a JsonObject,
 }
 
 /// Returns the events of a message.
@@ -73,43 +75,43 @@ pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
         (StreamType::Update | StreamType::Removal, _) => Some(id),
         (_, replaced) => replaced,
     };
-    let events = events_of(&flat, &addresses, &links, (&name, replaced));
-    Ok(DecodedMessage { uuid: Some(uuid_of(&name)), events, report, label: None })
+    let events = events_of(&flat, &addresses, (&name, replaced))?;
+    let mut labels = Vec::new();
+    N6Format.labels(members, &mut labels);
+    let label = EventLabel::strictest(labels);
+    Ok(DecodedMessage { uuid: Some(uuid_of(&name)), events, links, report, label })
 }
 
 /// Returns one event for each address.
 fn events_of(
     flat: &FlatEvent,
-    addresses: &[AddressEntry],
-    links: &[ForeignLink],
+    addresses: &[AddressEntry<'_>],
     (name, replaced): (&str, Option<&str>),
-) -> Vec<DecodedEvent> {
+) -> Result<Vec<DecodedEvent>, SubmitError> {
     let event = |uuid, flat: FlatEvent, links| DecodedEvent {
         uuid: Some(uuid),
         links,
         label: None,
         payload: flat.into_payload(),
     };
+    let mut events = EventCollector::default();
     if addresses.is_empty() {
-        return vec![event(uuid_of(name), flat.clone(), links.to_vec())];
+        events.push(event(uuid_of(name), flat.clone(), Vec::new()))?;
     }
-    let several = addresses.len() > 1;
-    addresses
-        .iter()
-        .map(|address| {
-            let mut flat = flat.clone();
-            address.fill(&mut flat);
-            let mut links = links.to_vec();
-            if !several {
-                return event(uuid_of(name), flat, links);
-            }
-            // The replaced message had an event for each address too.
-            links.extend(
-                replaced.map(|id| ForeignLink::own("replaces", uuid_of(&format!("{id} {}", address.ip)))),
-            );
-            event(uuid_of(&format!("{name} {}", address.ip)), flat, links)
-        })
-        .collect()
+    for address in addresses {
+        let mut flat = flat.clone();
+        address.fill(&mut flat);
+        if addresses.len() == 1 {
+            events.push(event(uuid_of(name), flat, Vec::new()))?;
+            break;
+        }
+        // The replaced message had an event for each address too.
+        let replaced =
+            replaced.map(|id| ForeignLink::own("replaces", uuid_of(&format!("{id} {}", address.ip))));
+        let uuid = uuid_of(&format!("{name} {}", address.ip));
+        events.push(event(uuid, flat, replaced.into_iter().collect()))?;
+    }
+    Ok(events.into_events())
 }
 
 fn stream_type(message: &MessagePart<'_>) -> Result<StreamType, SubmitError> {
@@ -204,7 +206,7 @@ fn put_members(
     Ok(())
 }
 
-fn addresses(message: &MessagePart<'_>) -> Result<Vec<AddressEntry>, SubmitError> {
+fn addresses<'a>(message: &MessagePart<'a>) -> Result<Vec<AddressEntry<'a>>, SubmitError> {
     let mut found = Vec::new();
     let mut known = BTreeSet::new();
     for members in message.objects("address")? {
@@ -219,15 +221,13 @@ fn addresses(message: &MessagePart<'_>) -> Result<Vec<AddressEntry>, SubmitError
         {
             return Err(message.fault("address[].asn", asn, "the number of an AS"));
         }
-        if !ip.is_unspecified() {
-            found.push(AddressEntry { ip, members: members.clone() });
+        if ip.is_unspecified() {
+            continue;
         }
-    }
-    if found.len() > EXPLODED_EVENTS_MAX {
-        let what = format!("{} addresses, at most {EXPLODED_EVENTS_MAX}", found.len());
-        return Err(
-            SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer addresses in one message")
-        );
+        if found.len() == EXPLODED_EVENTS_MAX {
+            return Err(too_many_events());
+        }
+        found.push(AddressEntry { ip, members });
     }
     Ok(found)
 }
@@ -239,11 +239,11 @@ fn asn_of(value: &Value) -> Option<i64> {
     }
 }
 
-impl AddressEntry {
+impl AddressEntry<'_> {
     fn fill(&self, flat: &mut FlatEvent) {
         flat.put("source.ip", self.ip.to_string());
         let mut rest = JsonObject::new();
-        for (key, value) in &self.members {
+        for (key, value) in self.members {
             let taken = match key.as_str() {
                 "ip" => true,
                 "asn" => asn_of(value).is_some_and(|asn| flat.put("source.asn", asn)),

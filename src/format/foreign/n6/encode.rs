@@ -4,13 +4,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::table::{CATEGORY_TO_TYPE, CLIENT_KEYS, PORTS, TEXTS, TYPE_TO_CATEGORY};
-use super::{is_id, read_restriction, written_restriction};
+use super::{is_id, read_restriction, uuid_of, written_restriction};
 use crate::format::foreign::fields::FieldReader;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::shape::whole_number;
 use crate::format::foreign::{EncodedMessage, EventView, JsonObject, NotSent};
+use crate::identity::EventId;
+use crate::link::LinkTarget;
+use crate::policy::Tlp;
 
 /// At least one of these says whom or what an event is about.
 const SUBJECTS: [&str; 10] =
@@ -24,6 +28,7 @@ pub fn encode(event: &EventView<'_>) -> Result<EncodedMessage, NotSent> {
     let mut fields = FieldReader::new(event.payload, "n6");
     let mut out = JsonObject::new();
     let category = category(&mut fields)?;
+    put_id(event, &fields, &mut out)?;
     put_required(event, &mut fields, category, &mut out);
     if let Some(address) = address(&mut fields) {
         out.insert("address".to_owned(), json!([address]));
@@ -65,6 +70,49 @@ fn category(fields: &mut FieldReader<'_>) -> Result<&'static str, NotSent> {
     Ok(own.and_then(|(_, category)| *category).unwrap_or("other"))
 }
 
+/// Puts the id, and its relation to other messages. A payload may say anything: of a signed event, only an id that its
+/// UUID was made from is taken, and only relations to which the publisher has linked events of its own.
+///
+/// # Errors
+/// [`NotSent`] for an update of a list whose entry is not known.
+fn put_id(event: &EventView<'_>, fields: &FieldReader<'_>, out: &mut JsonObject) -> Result<(), NotSent> {
+    let kept = |key: &str| fields.kept(key).and_then(Value::as_str);
+    let foreign = kept("id").filter(|id| is_id(id));
+    let is_own = |id: &&str| event.id.is_none() || uuid_of(id) == event.uuid;
+    let replaces = |id: &&str| event.id.is_none_or(|own| is_replaced(event, own, uuid_of(id)));
+    let (id, relation) = match kept("type") {
+        Some(name @ ("bl-update" | "bl-delist" | "bl-expire")) => match foreign.filter(replaces) {
+            Some(id) => (Some(id), Some(name)),
+            // Without its type it would be an alarm.
+            None => {
+                return Err(NotSent(
+                    "n6 has no message for it without the entry that it is about".to_owned(),
+                ));
+            }
+        },
+        Some("bl-change") => {
+            let replaced = kept("replaces").filter(|id| is_id(id)).filter(replaces);
+            out.extend(replaced.map(|id| ("replaces".to_owned(), id.into())));
+            (foreign.filter(is_own), replaced.map(|_| "bl-change"))
+        }
+        Some("bl-new") => (foreign.filter(is_own), Some("bl-new")),
+        _ => (foreign.filter(is_own), None),
+    };
+    out.insert("id".to_owned(), id.map_or_else(|| event.uuid.simple().to_string(), str::to_owned).into());
+    out.extend(relation.map(|name| ("type".to_owned(), name.into())));
+    Ok(())
+}
+
+/// Returns true if the publisher has signed that the event replaces its event with this UUID.
+fn is_replaced(event: &EventView<'_>, own: &EventId, uuid: Uuid) -> bool {
+    event.links.iter().any(|link| {
+        link.relation.as_str() == "replaces"
+            && link.left.as_ref().is_none_or(|left| left == own)
+            && matches!(&link.right, LinkTarget::Event(right)
+                if right.publisher == own.publisher && right.uuid == uuid)
+    })
+}
+
 fn put_required(
     event: &EventView<'_>,
     fields: &mut FieldReader<'_>,
@@ -73,16 +121,15 @@ fn put_required(
 ) {
     let kept =
         |fields: &FieldReader<'_>, key: &str| fields.kept(key).and_then(Value::as_str).map(str::to_owned);
-    let id = kept(fields, "id").filter(|id| is_id(id));
-    out.insert("id".to_owned(), id.unwrap_or_else(|| event.uuid.simple().to_string()).into());
-    let source = kept(fields, "source").filter(|source| is_source(source));
-    let own = || match event.id {
-        Some(id) => format!("{}.{}", plain(id.publisher.as_str()), plain(id.project.as_str())),
-        None => "unknown.intelmq".to_owned(),
-    };
-    out.insert("source".to_owned(), source.unwrap_or_else(own).into());
+    let own = event.id.map(|id| format!("{}.{}", plain(id.publisher.as_str()), plain(id.project.as_str())));
+    // Of a signed event it is known who says so.
+    let source = own.or_else(|| kept(fields, "source").filter(|source| is_source(source)));
+    out.insert("source".to_owned(), source.unwrap_or_else(|| "unknown.intelmq".to_owned()).into());
+    let restriction = written_restriction(event.tlp.unwrap_or(Tlp::Red));
+    if event.tlp.is_none() {
+        fields.report.changed("restriction", "the event has no label, and n6 must have one: the strictest");
+    }
     let foreign = kept(fields, "restriction").and_then(|word| read_restriction(&word).map(|tlp| (tlp, word)));
-    let restriction = written_restriction(event.tlp);
     // Both are restrictions of n6; the stricter one stays.
     let stricter = foreign.filter(|(tlp, _)| read_restriction(restriction).is_some_and(|own| *tlp > own));
     out.insert(
@@ -182,6 +229,9 @@ fn put_name(fields: &mut FieldReader<'_>, category: &str, out: &mut JsonObject) 
 fn put_kept(fields: &FieldReader<'_>, out: &mut JsonObject) {
     for (key, value) in fields.all_kept() {
         let Some((_, length)) = CLIENT_KEYS.iter().find(|(name, _)| name == key) else { continue };
+        if matches!(key.as_str(), "type" | "replaces") {
+            continue;
+        }
         let value = match (key.as_str(), value) {
             ("expires" | "modified", Value::String(text)) => {
                 match UtcMoment::parse(text, ZoneRule::Optional) {

@@ -47,6 +47,10 @@ impl ForeignFormat for N6Format {
         });
     }
 
+    fn label_member(&self, tlp: Tlp) -> Option<(&'static str, &'static str)> {
+        Some(("restriction", written_restriction(tlp)))
+    }
+
     fn decode(&self, message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
         decode::decode(message)
     }

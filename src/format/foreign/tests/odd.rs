@@ -114,6 +114,135 @@ fn misp_labels_its_attributes_one_by_one() {
     assert_eq!(decoded.events[1].payload["classification.type"], "phishing");
 }
 
+/// The fields of an object, and the object itself, label its own events; the rest of the message labels all.
+#[test]
+fn misp_labels_count_wherever_they_stand() {
+    let attribute =
+        |field: &str, value: &str| json!({"object_relation": field, "type": "text", "value": value});
+    let object = |name: &str, attributes: Value, tag: &str| json!({"name": name, "Attribute": attributes, "Tag": [{"name": tag}]});
+    let ip = attribute("source.ip", "192.0.2.1");
+    let loose = json!({"type": "ip-src", "value": "192.0.2.2"});
+    for (more, labels, all) in [
+        (
+            json!({"Object": [object("intelmq_event", json!([ip]), "tlp:red")], "Attribute": [loose]}),
+            vec![Some(Tlp::Red), None],
+            None,
+        ),
+        (
+            json!({"Object": [object("intelmq_event", json!([ip, attribute("tlp", "AMBER")]), "x")]}),
+            vec![Some(Tlp::Amber)],
+            None,
+        ),
+        (
+            json!({"Object": [object("intelmq_event", json!([ip, attribute("extra.tlp", "RED")]), "x")]}),
+            vec![Some(Tlp::Red)],
+            None,
+        ),
+        (
+            json!({"Object": [object("intelmq_event", json!([ip, attribute("extra", "{\"tlp\":\"RED\"}")]), "x")]}),
+            vec![Some(Tlp::Red)],
+            None,
+        ),
+        (
+            json!({"Object": [object("intelmq_event", json!([ip, attribute("extra", "{\"tlp\":\"RED\",\"x\":1e999}")]), "x")]}),
+            vec![Some(Tlp::Red)],
+            None,
+        ),
+        (
+            json!({"Object": [object("file", json!([loose]), "tlp:red")], "Attribute": [loose]}),
+            vec![None, Some(Tlp::Red)],
+            None,
+        ),
+        (
+            json!({"Attribute": [loose], "EventReport": [{"Tag": [{"name": "tlp:amber"}]}]}),
+            vec![None],
+            Some(Tlp::Amber),
+        ),
+        (
+            json!({"Object": [{"name": "url", "deleted": true, "Tag": [{"name": "tlp:red"}]}]}),
+            vec![None],
+            Some(Tlp::Red),
+        ),
+    ] {
+        let mut message = json!({"Event": {"uuid": "4390fc3f-c753-4a3e-bc83-1b44f24baf75", "info": "x"}});
+        message["Event"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let decoded = decoded("misp", &message);
+        let found: Vec<_> =
+            decoded.events.iter().map(|event| event.label.as_ref().map(|label| label.tlp)).collect();
+        assert_eq!((found, decoded.label.map(|label| label.tlp)), (labels, all), "{message}");
+    }
+}
+
+/// Nobody but its author knows how restricted it is. n6 has no word for that, and gets its strictest.
+#[test]
+fn events_without_a_label_are_not_called_public() {
+    let event = br#"{"classification.type":"scanner","source.ip":"192.0.2.1"}"#;
+    let converted = |name: &str, line: &[u8]| {
+        let now = Timestamp::parse_rfc3339("2026-01-02T00:00:00Z").unwrap();
+        let format = |name| EventFormat::parse(name).unwrap();
+        let conversion = LineConversion::new(&format("intelmq"), &format(name), false, now).unwrap();
+        serde_json::from_str::<Value>(&conversion.line(line).unwrap().lines[0]).unwrap()
+    };
+    assert_eq!(converted("idea", event)["TLP"], Value::Null);
+    assert_eq!(converted("misp", event)["Event"]["Tag"], json!([]));
+    assert_eq!(converted("n6", event)["restriction"], "internal");
+    let elsewhere = br#"{"classification.type":"scanner","source.ip":"192.0.2.1","extra.tlp":"RED"}"#;
+    assert_eq!(converted("idea", elsewhere)["TLP"], "RED");
+}
+
+#[test]
+fn a_label_is_never_replaced_by_a_milder_one() {
+    for (own, put, want) in [
+        (json!("RED"), Tlp::Green, json!("RED")),
+        (json!("secret"), Tlp::Green, json!("RED")),
+        (json!(["RED"]), Tlp::Green, json!("RED")),
+        (json!("GREEN"), Tlp::Amber, json!("AMBER")),
+        (Value::Null, Tlp::AmberStrict, json!("RED")),
+    ] {
+        let mut payload = json!({"tlp": own}).as_object().unwrap().clone();
+        super::super::convert::put_label(&mut payload, Some(put));
+        assert_eq!(payload["tlp"], want, "{own} {put}");
+    }
+}
+
+/// An event of n6's own names: its id is one that its UUID was made from, or one that the publisher replaces.
+#[test]
+fn n6_messages_take_no_names_from_others() {
+    let id = "392ab73bbe7bcd6a56c84af2234987a4";
+    let encode = |uuid: &str, links: &[(&str, &str)], kept: Value| {
+        let links: Vec<Value> =
+            links.iter().map(|(kind, right)| json!({"type": kind, "right": right})).collect();
+        VectorEvent::new(
+            &json!({"meta": {"uuid": {"current": format!("cert-at:intelmq:{uuid}")}, "tlp": "GREEN",
+            "created": "2026-01-01T00:00:00Z", "links": links},
+            "payload": {"classification.type": "scanner", "source.ip": "192.0.2.1", "extra.n6": kept}}),
+        )
+        .try_encode("n6")
+    };
+    let (other, made) = ("72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", "c63744e0-232c-5e11-80e4-cdda8ae9f10e");
+    let message =
+        encode(other, &[], json!({"id": id, "source": "cert.pl", "type": "bl-new"})).unwrap().message;
+    assert_eq!(
+        (&message["id"], &message["source"]),
+        (&json!(other.replace('-', "")), &json!("cert-at.intelmq"))
+    );
+    let message = encode(made, &[], json!({"id": id, "source": "cert.pl"})).unwrap().message;
+    assert_eq!((&message["id"], &message["source"]), (&json!(id), &json!("cert-at.intelmq")));
+    let message = encode(made, &[], json!({"id": id, "type": "bl-change", "replaces": id})).unwrap().message;
+    assert_eq!((message.get("type"), message.get("replaces")), (None, None));
+    let replaces = |publisher: &str| format!("{publisher}:intelmq:{made}");
+    for (links, taken) in [
+        (vec![], false),
+        (vec![("related", replaces("cert-at"))], false),
+        (vec![("replaces", replaces("cert-pl"))], false),
+        (vec![("replaces", replaces("cert-at"))], true),
+    ] {
+        let links: Vec<_> = links.iter().map(|(kind, right)| (*kind, right.as_str())).collect();
+        let message = encode(other, &links, json!({"id": id, "type": "bl-delist"}));
+        assert_eq!(message.is_ok_and(|encoded| encoded.message["id"] == id), taken, "{links:?}");
+    }
+}
+
 #[test]
 fn halves_of_pairs_in_n6_are_bytes_and_pairs_stay() {
     let readable = |text: &str| format("n6").readable(text).into_owned();

@@ -142,14 +142,14 @@ fn comes_back(name: &str, message: &Value, ours: &[&str]) {
     let publisher = "cert-at".parse().unwrap();
     let project = "intelmq".parse().unwrap();
     let links: Vec<Link> =
-        event.links.iter().filter_map(|link| link.signed_by(&publisher, &project)).collect();
+        decoded.links.iter().filter_map(|link| link.signed_by(&publisher, &project)).collect();
     let id = EventId { publisher, project, uuid: event.uuid.or(decoded.uuid).unwrap() };
     let view = EventView {
         payload: &payload,
         id: Some(&id),
         uuid: id.uuid,
         created: Timestamp::parse_rfc3339("2026-01-02T00:00:00Z").unwrap(),
-        tlp: decoded.label.as_ref().map_or(Tlp::Clear, |label| label.tlp),
+        tlp: decoded.label.as_ref().map(|label| label.tlp),
         parent: None,
         links: &links,
         path: &HopPath::default(),
@@ -191,7 +191,7 @@ fn members_of_messages_come_back_from_extra() {
     }
     for vector in vectors(N6, "in").iter().filter(|vector| vector["expect"]["events"][1].is_null()) {
         if vector["expect"]["error"].is_null() && vector["raw_json"].is_null() {
-            comes_back("n6", &vector["n6"], &["restriction", "type"]);
+            comes_back("n6", &vector["n6"], &["source", "restriction", "type"]);
         }
     }
 }

@@ -1,23 +1,16 @@
 //! The requests to one MISP and its answers, as far as the door reads them. Windows and records are not known here.
 
-use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::door::MispSource;
 use crate::identity::parse_uuid;
-use crate::limits::HTTP_ANSWER_BYTES_MAX;
-use crate::local::http::{self, HttpAnswer, HttpFault};
-use crate::local::{secret, tls};
+use crate::local::http::{HttpAnswer, HttpServer};
+use crate::local::submit::asked::{AskFault, ask, read_secret};
 
 /// A MISP that answers to this key.
-pub(super) struct MispServer {
-    client: Client,
-    base: String,
-    key: Zeroizing<String>,
-}
+pub(super) struct MispServer(HttpServer);
 
 /// A MISP event as lists name it.
 #[derive(Debug, Clone)]
@@ -46,20 +39,15 @@ pub(super) struct PublishedWindow<'a> {
 }
 
 impl MispServer {
-    /// Reads the key and the trust, which may have changed.
-    pub fn of(source: &MispSource) -> Result<Self, HttpFault> {
-        let file = &source.key_file;
-        let key = secret::read(file).map_err(|error| HttpFault::SecretFile {
-            key: "key_file",
-            file: file.clone(),
-            error,
-        })?;
-        let client = http::client(tls::trusting(source.ca_file.as_deref())?)?;
-        Ok(Self { client, base: source.url.trim_end_matches('/').to_owned(), key })
+    /// Reads the key, which may have changed. MISP wants it bare.
+    pub fn of(source: &MispSource) -> Result<Self, AskFault> {
+        let authorization = Some(read_secret("key_file", &source.key_file)?);
+        let (url, ca_file) = (source.url.clone(), source.ca_file.clone());
+        Ok(Self(HttpServer { url, ca_file, identity: None, authorization }))
     }
 
     /// Returns the server's clock in seconds. Windows in the time of this machine would lose events if both differ.
-    pub async fn clock(&self) -> Result<u64, HttpFault> {
+    pub async fn clock(&self) -> Result<u64, AskFault> {
         let answer = self.ask("servers/getVersion", None).await?;
         let date = answer.date.as_deref().and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let seconds = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
@@ -71,7 +59,7 @@ impl MispServer {
         &self,
         window: &PublishedWindow<'_>,
         limit: u64,
-    ) -> Result<Vec<EventListing>, HttpFault> {
+    ) -> Result<Vec<EventListing>, AskFault> {
         let mut question = json!({
             "returnFormat": "json", "metadata": 1, "published": 1, "limit": limit, "page": 1,
             "publish_timestamp": [window.from.to_string(), window.to.to_string()],
@@ -99,29 +87,23 @@ impl MispServer {
 
     /// Returns one event with what was deleted inside; `None` if it is gone. One request each: a list of events with
     /// their content would be as long as all of them.
-    pub async fn event(&self, uuid: Uuid) -> Result<Option<Map<String, Value>>, HttpFault> {
+    pub async fn event(&self, uuid: Uuid) -> Result<Option<Map<String, Value>>, AskFault> {
         let deleted_too = json!({"deleted": [0, 1]});
         match self.ask(&format!("events/view/{uuid}"), Some(&deleted_too)).await {
             Ok(answer) => serde_json::from_slice(&answer.body)
                 .map(Some)
                 .map_err(|error| self.unusable(&format!("is no event: {error}"))),
-            Err(HttpFault::Status { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(AskFault::Status { status: 404, .. }) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    async fn ask(&self, path: &str, question: Option<&Value>) -> Result<HttpAnswer, HttpFault> {
-        let url = format!("{}/{path}", self.base);
-        let request = match question {
-            None => self.client.get(url),
-            Some(question) => self.client.post(url).json(question),
-        };
-        let request = request.header("Authorization", self.key.as_str()).header("Accept", "application/json");
-        http::ask(&self.base, request, HTTP_ANSWER_BYTES_MAX).await
+    async fn ask(&self, path: &str, question: Option<&Value>) -> Result<HttpAnswer, AskFault> {
+        ask(&self.0, path, question.map(Value::to_string)).await
     }
 
-    fn unusable(&self, what: &str) -> HttpFault {
-        HttpFault::Unusable { server: self.base.clone(), what: what.to_owned() }
+    fn unusable(&self, what: &str) -> AskFault {
+        AskFault::Unusable { server: self.0.url.to_string(), what: what.to_owned() }
     }
 }
 
