@@ -1,4 +1,4 @@
-//! Bounds of the doors that connect to servers: Redis, HTTP and STOMP.
+//! Bounds of the doors that connect to servers: Redis, brokers and a MISP.
 
 use super::LINE_BYTES_MAX;
 
@@ -39,15 +39,6 @@ pub const STOMP_HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The body of a frame of STOMP: more than a line may have, so that a longer one is set aside, and ends no connection.
 pub const STOMP_BODY_BYTES_MAX: usize = 8 * LINE_BYTES_MAX;
-
-/// To connect to a server over HTTP, TLS included.
-pub const HTTP_CONNECT_MS: u64 = 10_000;
-
-/// Without a byte of an answer, after which a request over HTTP is given up.
-pub const HTTP_QUIET_MS: u64 = 60_000;
-
-/// One answer over HTTP.
-pub const HTTP_ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// Destinations of one door from a broker.
 pub const DESTINATIONS_MAX: usize = 16;

@@ -122,7 +122,12 @@ impl WardenClient {
             Some(file) => WardenLogin::SecretFile(file.clone()),
             None => WardenLogin::Name(server.client.clone().unwrap_or_default()),
         };
-        let http = HttpServer { url: server.url.clone(), ca_file: server.ca_file.clone(), identity, authorization: None };
+        let http = HttpServer {
+            url: server.url.clone(),
+            ca_file: server.ca_file.clone(),
+            identity,
+            authorization: None,
+        };
         Self { http, login }
     }
 

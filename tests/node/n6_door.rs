@@ -177,7 +177,7 @@ fn faults_are_told_in_words(rabbit: &RabbitMq) {
         node.edit("intelmesh.toml", |config| config.replace("stomp://127.0.0.1:1\"", &format!("{url}\"")));
         let said = node.say(&["check"], "");
         let said = said.stdout + &said.stderr;
-        assert!(said.contains("stomp:// only on this machine") && !said.contains("pw@"), "{said}");
+        assert!(said.contains("stomp:// only to this machine") && !said.contains("pw@"), "{said}");
         node.edit("intelmesh.toml", |config| config.replace(&format!("{url}\""), "stomp://127.0.0.1:1\""));
     }
 }

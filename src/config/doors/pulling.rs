@@ -75,7 +75,8 @@ fn broker(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<BrokerA
     let parsed = parsed.filter_map(|(scheme, (like, default))| {
         let place = url.value.strip_prefix(scheme)?.strip_prefix("://")?.trim_end_matches('/');
         // A place is written as in any URL, with another port by default.
-        let server = ServerUrl::parse(&format!("{like}://{place}")).filter(|server| server.path.is_empty())?;
+        let server =
+            ServerUrl::parse(&format!("{like}://{place}")).filter(|server| server.path.is_empty())?;
         let port = if place.ends_with(&format!(":{}", server.port)) { server.port } else { default };
         Some(BrokerAddress { url: url.value.to_owned(), host: server.host, port, tls: server.tls })
     });

@@ -83,8 +83,8 @@ impl StompConnection {
         let mut connection = match broker.tls {
             false => Self::over(server, stream),
             true => {
-                let trust = tls::trusting(server.ca_file.as_deref())?;
-                let stream = tls::handshake(trust, &broker.host, stream).await.map_err(unreachable)?;
+                let connector = tls::trusting(server.ca_file.as_deref(), None)?;
+                let stream = tls::handshake(&connector, &broker.host, stream).await.map_err(unreachable)?;
                 Self::over(server, stream)
             }
         };

@@ -6,7 +6,6 @@ mod record;
 mod server;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::AskFault;
 use super::door::{SubmitDoor, SubmitOpener};
 use super::listening::Listening;
 use super::pulled::PulledDir;
@@ -19,7 +20,7 @@ use super::submission::SubmissionOutcome;
 use crate::door::N6Source;
 use crate::format::{SubmitCode, SubmitError};
 use crate::limits::{RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
-use crate::local::framing::SocketLine;
+use crate::local::framing::{SocketLine, one_line};
 use crate::local::http::HttpFault;
 use crate::local::pause::GrowingPause;
 use crate::local::stomp::connection::{StompConnection, StompServer};
@@ -134,7 +135,8 @@ impl N6Door {
             };
             let read_at = self.now_s();
             let batch = batch?;
-            let bodies: Vec<Bytes> = batch.messages.iter().map(|message| one_line(&message.body)).collect();
+            let bodies: Vec<Bytes> =
+                batch.messages.iter().map(|message| one_line(message.body.to_vec())).collect();
             let settled = self.settle(&bodies).await;
             for message in &batch.messages[..settled] {
                 if let Some(ack) = message.header("ack") {
@@ -205,7 +207,9 @@ impl N6Door {
                 let window = RestWindow { from, until: (to < began).then_some(to) };
                 match rest.messages(resource, &window).await {
                     // Half of the time has about half of the messages.
-                    Err(HttpFault::TooLong { .. }) if to - from > 1 => to = from + (to - from) / 2,
+                    Err(AskFault::Http(HttpFault::TooLarge { .. })) if to - from > 1 => {
+                        to = from + (to - from) / 2
+                    }
                     Err(fault) => return Err(fault.told()),
                     Ok(messages) => {
                         if self.settle(&messages).await < messages.len() {
@@ -256,12 +260,4 @@ async fn read_batch(connection: &mut StompConnection) -> Result<MessageBatch, St
     // With half of its messages acknowledged, the broker would have sent more.
     let is_drained = messages.len() < PREFETCH / 2;
     Ok(MessageBatch { messages, is_drained })
-}
-
-/// A body is signed as it came. Ends of lines between its members would cut it in two for readers of lines.
-fn one_line(body: &Bytes) -> Bytes {
-    if !body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        return body.clone();
-    }
-    body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }

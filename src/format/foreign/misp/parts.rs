@@ -7,11 +7,10 @@ use uuid::Uuid;
 
 use super::decode::is_deleted;
 use super::table::LOOSE;
-use super::{event_of, labels_of, objects};
+use super::{event_of, labels, objects};
 use crate::format::foreign::JsonObject;
 use crate::format::foreign::shape::MessagePart;
 use crate::format::label::EventLabel;
-use crate::format::meta::begins_with_tlp;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, parse_uuid};
 use crate::policy::Tlp;
@@ -51,20 +50,21 @@ pub fn take_apart(message: &JsonObject) -> Result<MispEvent, SubmitError> {
     let event = MessagePart { members: event_of(message), place: "Event.", code: SubmitCode::BadMisp };
     let text = event.required("uuid")?;
     let uuid = parse_uuid(text).map_err(|_| event.fault("uuid", &text.into(), "a UUID"))?;
-    let whole = EventHead::of(uuid, event.members);
+    let whole = EventHead::of(uuid, message);
     let (mut parts, mut without_event) = (Vec::new(), 0);
     for attribute in event.objects("Attribute")? {
         match makes_event(attribute) {
-            true => parts.push(whole.part("Attribute", attribute.clone())),
+            true => parts.push(whole.part("Attribute", attribute.clone(), None)),
             false => without_event += 1,
         }
     }
     for object in event.objects("Object")? {
         if object.get("name").and_then(Value::as_str) == Some("intelmq_event") {
-            parts.push(whole.part("Object", object.clone()));
+            parts.push(whole.part("Object", object.clone(), None));
             continue;
         }
         let part = MessagePart { members: object, place: "Event.Object[].", code: SubmitCode::BadMisp };
+        let of_object = labels::strictest(object, &["Attribute"]);
         for attribute in part.objects("Attribute")? {
             if !makes_event(attribute) {
                 without_event += 1;
@@ -74,7 +74,7 @@ pub fn take_apart(message: &JsonObject) -> Result<MispEvent, SubmitError> {
             if is_deleted(object) {
                 attribute.insert("deleted".to_owned(), true.into());
             }
-            parts.push(whole.part("Attribute", attribute));
+            parts.push(whole.part("Attribute", attribute, of_object.clone()));
         }
     }
     Ok(MispEvent { uuid, parts, without_event })
@@ -89,44 +89,54 @@ fn makes_event(attribute: &JsonObject) -> bool {
 struct EventHead {
     uuid: Uuid,
     members: JsonObject,
+    /// That of all that stands outside of the parts.
+    label: Option<EventLabel>,
 }
 
 impl EventHead {
-    fn of(uuid: Uuid, event: &JsonObject) -> Self {
+    fn of(uuid: Uuid, message: &JsonObject) -> Self {
+        let event = event_of(message);
         let kept = ["uuid", "info", "Orgc", "Tag"];
         let members = event.iter().filter(|(key, _)| kept.contains(&key.as_str()));
-        Self { uuid, members: members.map(|(key, value)| (key.clone(), value.clone())).collect() }
+        let mut found = Vec::new();
+        labels::collect(event, &["Attribute", "Object"], &mut found);
+        if !std::ptr::eq(event, message) {
+            labels::collect(message, &["Event"], &mut found);
+        }
+        Self {
+            uuid,
+            members: members.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            label: EventLabel::strictest(found),
+        }
     }
 
-    fn part(&self, list: &str, members: JsonObject) -> MispPart {
-        let version = Uuid::new_v5(&self.uuid, self.content(&members).as_bytes());
+    fn part(&self, list: &str, members: JsonObject, around: Option<EventLabel>) -> MispPart {
+        let label = labels::strictest(&members, &[]).into_iter().chain(around).chain(self.label.clone());
+        let tlp = EventLabel::strictest(label).map(|label| label.tlp);
+        let version = Uuid::new_v5(&self.uuid, self.content(&members, tlp).as_bytes());
         let given = members.get("uuid").and_then(Value::as_str).and_then(|text| parse_uuid(text).ok());
-        let mut labels = Vec::new();
-        let attributes = objects(&members, "Attribute");
-        for holder in attributes.into_iter().chain([&members, &self.members]) {
-            labels_of(holder, &mut labels);
-        }
         let stamp = members.get("timestamp").map(Value::to_string).unwrap_or_default();
         let comment = members.get("comment").and_then(Value::as_str).filter(|_| list == "Object");
+        let (shows, deleted) = (comment.and_then(|name| name.parse().ok()), is_deleted(&members));
         let mut message = self.members.clone();
-        message.insert(list.to_owned(), Value::Array(vec![members.clone().into()]));
+        message.insert(list.to_owned(), Value::Array(vec![members.into()]));
         MispPart {
             uuid: given.unwrap_or(version),
             version,
             later_id: Uuid::new_v5(&version, stamp.as_bytes()),
-            deleted: is_deleted(&members),
-            tlp: labels.into_iter().reduce(EventLabel::stricter).map(|label| label.tlp),
-            shows: comment.and_then(|name| name.parse().ok()),
+            deleted,
+            tlp,
+            shows,
             message,
         }
     }
 
     /// Returns the text of all that the event of a part is made of. Of the tags of the whole only labels and types
     /// count: analysts add others all the time.
-    fn content(&self, members: &JsonObject) -> String {
+    fn content(&self, members: &JsonObject, tlp: Option<Tlp>) -> String {
         let names = objects(&self.members, "Tag").into_iter().filter_map(|tag| tag.get("name")?.as_str());
-        let decisive = names.filter(|name| begins_with_tlp(name) || name.starts_with("rsit:"));
-        let mut text = decisive.collect::<Vec<_>>().join(" ");
+        let types: Vec<_> = names.filter(|name| name.starts_with("rsit:")).collect();
+        let mut text = format!("{} {}", tlp.map_or("", Tlp::as_str), types.join(" "));
         put_content(members, &mut text);
         text
     }

@@ -92,6 +92,10 @@ impl DueLine {
             uuid["parent"] = whole.to_string().into();
         }
         let mut meta = json!({"uuid": uuid, "format": "misp"});
+        // The part alone may not show all labels of the whole.
+        if let Some(tlp) = part.tlp {
+            meta["tlp"] = tlp.as_str().into();
+        }
         if let Some(before) = before {
             meta["links"] = json!([{"type": "replaces", "right": before.to_string()}]);
         }

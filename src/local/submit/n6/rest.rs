@@ -2,13 +2,11 @@
 //! without pages. An answer that breaks off is taken not at all.
 
 use bytes::Bytes;
-use reqwest::Client;
 use zeroize::Zeroizing;
 
-use crate::door::N6Source;
-use crate::limits::HTTP_ANSWER_BYTES_MAX;
-use crate::local::http::{self, HttpFault};
-use crate::local::{secret, tls};
+use crate::door::{N6Source, ServerUrl};
+use crate::local::http::HttpServer;
+use crate::local::submit::asked::{AskFault, ask, read_secret};
 
 /// n6 wants a bound on the time of observations too. It learns of most within days.
 const OBSERVED_BEFORE_S: i64 = 30 * 24 * 60 * 60;
@@ -20,40 +18,30 @@ pub(super) struct RestWindow {
     pub until: Option<i64>,
 }
 
-pub(super) struct N6Rest {
-    client: Client,
-    base: String,
-    key: Zeroizing<String>,
-}
+pub(super) struct N6Rest(HttpServer);
 
 impl N6Rest {
-    /// Reads the key and the trust, which may have changed.
-    pub fn of(url: &str, source: &N6Source) -> Result<Self, HttpFault> {
-        let file = &source.password_file;
-        let key = secret::read(file).map_err(|error| HttpFault::SecretFile {
-            key: "password_file",
-            file: file.clone(),
-            error,
-        })?;
-        let client = http::client(tls::trusting(source.ca_file.as_deref())?)?;
-        Ok(Self { client, base: url.trim_end_matches('/').to_owned(), key })
+    /// Reads the key, which may have changed.
+    pub fn of(url: &ServerUrl, source: &N6Source) -> Result<Self, AskFault> {
+        let key = read_secret("password_file", &source.password_file)?;
+        let authorization = Some(Zeroizing::new(format!("Bearer {}", key.as_str())));
+        let (url, ca_file) = (url.clone(), source.ca_file.clone());
+        Ok(Self(HttpServer { url, ca_file, identity: None, authorization }))
     }
 
     /// Returns the messages of a resource (`inside`, `threats`) that changed in the window.
     ///
     /// # Errors
-    /// [`HttpFault::TooLong`] if they are too many for one answer.
-    pub async fn messages(&self, resource: &str, window: &RestWindow) -> Result<Vec<Bytes>, HttpFault> {
+    /// [`HttpFault::TooLarge`](crate::local::http::HttpFault::TooLarge) if they are too many for one answer.
+    pub async fn messages(&self, resource: &str, window: &RestWindow) -> Result<Vec<Bytes>, AskFault> {
         let RestWindow { from, until } = *window;
         let until = until.map(|until| format!("&modified.until={}", moment(until))).unwrap_or_default();
         let (observed, from) = (moment(from - OBSERVED_BEFORE_S), moment(from));
-        let url =
-            format!("{}/report/{resource}.sjson?time.min={observed}&modified.min={from}{until}", self.base);
-        let request = self.client.get(url).bearer_auth(self.key.as_str());
-        let body = http::ask(&self.base, request, HTTP_ANSWER_BYTES_MAX).await?.body;
+        let path = format!("report/{resource}.sjson?time.min={observed}&modified.min={from}{until}");
+        let body = Bytes::from(ask(&self.0, &path, None).await?.body);
         if !(body.is_empty() || body.ends_with(b"\n") || body.ends_with(b"}")) {
             let what = "breaks off in the middle of a line".to_owned();
-            return Err(HttpFault::Unusable { server: self.base.clone(), what });
+            return Err(AskFault::Unusable { server: self.0.url.to_string(), what });
         }
         let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         Ok(lines.map(|line| body.slice_ref(line)).collect())
