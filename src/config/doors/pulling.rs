@@ -71,8 +71,8 @@ fn broker(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<BrokerA
         report.missing(at.line, "url", "url = \"stomp+ssl://n6stream.example:61614\": the broker");
         return None;
     };
-    let parsed = ["stomp+ssl", "stomp"].into_iter().zip([("https", 61_614), ("http", 61_613)]);
-    let parsed = parsed.filter_map(|(scheme, (like, default))| {
+    let mut kinds = [("stomp+ssl", "https", 61_614), ("stomp", "http", 61_613)].into_iter();
+    let broker = kinds.find_map(|(scheme, like, default)| {
         let place = url.value.strip_prefix(scheme)?.strip_prefix("://")?.trim_end_matches('/');
         // A place is written as in any URL, with another port by default.
         let server =
@@ -80,7 +80,6 @@ fn broker(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<BrokerA
         let port = if place.ends_with(&format!(":{}", server.port)) { server.port } else { default };
         Some(BrokerAddress { url: url.value.to_owned(), host: server.host, port, tls: server.tls })
     });
-    let broker = parsed.last();
     if broker.is_none() {
         let wanted = "the beginning of stomp+ssl://HOST[:PORT] (stomp:// only to this machine)";
         report.refuse("url", &scheme_of(&url), wanted);
