@@ -24,3 +24,4 @@ mod sealing;
 mod successor;
 mod trust;
 mod warden;
+mod web;
