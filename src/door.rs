@@ -105,7 +105,17 @@ impl DoorSettings {
                 .chain([("cert_file", cert), ("key_file", key)])
                 .map(move |(k, file)| (name, k, file))
         });
-        let files = of_redis.chain(of_warden);
+        let of_others = self.submits.iter().flat_map(|door| {
+            let (key, secret, ca_file) = match &door.from {
+                SubmitSource::Misp(source) => ("key_file", Some(&source.key_file), source.ca_file.as_ref()),
+                SubmitSource::N6Stream(source) => {
+                    ("password_file", Some(&source.password_file), source.ca_file.as_ref())
+                }
+                _ => ("", None, None),
+            };
+            [(&door.name, key, secret), (&door.name, "ca_file", ca_file)]
+        });
+        let files = of_redis.chain(of_warden).chain(of_others);
         files.filter_map(|(name, key, file)| Some((name, key, file?.as_path()))).collect()
     }
 }
@@ -128,7 +138,8 @@ impl SubmitSettings {
             // A message of another system is carried as it came.
             (_, format @ Some(_)) => DoorDefaults {
                 ids: IdScheme::Body,
-                messages: MessageRule { format, convert: false },
+                // Parts of a MISP event are no messages of their own: they are converted.
+                messages: MessageRule { format, convert: matches!(self.from, SubmitSource::Misp(_)) },
                 ..plain
             },
             _ => plain.at_intelmq(),
@@ -145,7 +156,7 @@ impl SubmitSettings {
             republish: adds.republish,
             seal: adds.seal,
             multiple_values: adds.multiple_values,
-            messages: MessageRule { convert: adds.convert, ..plain.messages },
+            messages: MessageRule { convert: adds.convert || plain.messages.convert, ..plain.messages },
             ..plain
         }
     }
@@ -160,6 +171,8 @@ pub enum SubmitSource {
     IntelmqRedis(RedisQueue),
     /// A directory as Warden's filer uses it.
     Spool(SpoolSource),
+    Misp(MispSource),
+    N6Stream(N6Source),
     Warden(WardenSource),
 }
 
@@ -171,6 +184,8 @@ impl SubmitSource {
                 Some(spool.format.clone()).filter(|format| *format != EventFormat::intelmq())
             }
             Self::Warden(_) => EventFormat::parse("idea"),
+            Self::N6Stream(_) => EventFormat::parse("n6"),
+            Self::Misp(_) => EventFormat::parse("misp"),
             _ => None,
         }
     }
@@ -182,6 +197,8 @@ impl SubmitSource {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis(_) => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::Misp(_) => "misp",
+            Self::N6Stream(_) => "n6-stream",
             Self::Warden(_) => "warden",
         }
     }
@@ -223,6 +240,55 @@ impl WardenServer {
 pub struct SpoolSource {
     pub dir: PathBuf,
     pub format: EventFormat,
+}
+
+/// The events of a MISP, over its REST interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MispSource {
+    pub url: ServerUrl,
+    /// Holds the key of an account there.
+    pub key_file: PathBuf,
+    /// Certificates that the server's is checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Only events with one of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Pause between two rounds.
+    pub poll: Duration,
+}
+
+/// The stream of an n6, from a broker that speaks STOMP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct N6Source {
+    pub broker: BrokerAddress,
+    pub login: String,
+    /// Holds the API key, which is the password at the broker, too.
+    pub password_file: PathBuf,
+    /// Certificates that the servers' are checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    pub destinations: Vec<String>,
+    /// The REST interface, which has the messages of the time without a connection.
+    pub rest_url: Option<ServerUrl>,
+}
+
+impl N6Source {
+    /// Returns the resources of n6 to which the destinations belong: `/exchange/ORGANISATION/RESOURCE.…`.
+    pub fn resources(&self) -> Vec<&'static str> {
+        let first = |place: &'_ String| place.rsplit('/').next()?.split('.').next().map(str::to_owned);
+        let named: Vec<_> = self.destinations.iter().filter_map(first).collect();
+        let is_wanted = |known: &&str| {
+            named.iter().any(|name| name == known || !matches!(name.as_str(), "inside" | "threats"))
+        };
+        ["inside", "threats"].into_iter().filter(is_wanted).collect()
+    }
+}
+
+/// A broker: `stomp+ssl://HOST[:PORT]`, or without TLS on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    pub url: String,
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.

@@ -3,7 +3,10 @@
 
 mod messages;
 mod relations;
+mod servers;
 mod web;
+
+pub use servers::*;
 pub use web::*;
 
 pub use messages::*;
@@ -445,34 +448,8 @@ pub const CONSUMER_LINE_BYTES_MAX: usize = 64 * 1024;
 /// is handed to it before it acknowledges.
 pub const UNACKED_RUNS_MAX: usize = 65_536;
 
-/// A Redis has this long to take a connection and a login, in ms.
-pub const REDIS_CONNECT_MS: u64 = 5_000;
-
-/// A Redis has this long for an answer, in ms, beside what a command waits by itself.
-pub const REDIS_ANSWER_MS: u64 = 10_000;
-
-/// One pop waits this long for an element, in ms; then it is asked for again. Whole seconds: older servers know
-/// no others.
-pub const REDIS_POP_WAIT_MS: u64 = 5_000;
-
-/// Elements of one queue that are moved, or pushed, in one go …
-pub const REDIS_BATCH_MAX: usize = 256;
-/// … or bytes of them, judged by the largest of the last batch; one element always goes.
-pub const REDIS_BATCH_BYTES: usize = 1024 * 1024;
-/// A batch has at most so many times what the last one was allowed …
-pub const REDIS_BATCH_GROWTH: usize = 4;
-/// … and comes in steps of so many elements, since none says beforehand how large it is.
-pub const REDIS_STEP_MAX: usize = 32;
-
 /// An element of a queue that is set aside whole, in bytes: nobody else has it. Of a longer one the beginning is kept.
 pub const ASIDE_ELEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// A connection to a Redis that is not used is tried after this, in ms.
-pub const REDIS_QUIET_MS: u64 = 20_000;
-
-/// How long a full queue is left alone before it is looked at again: at first, and at most, in ms.
-pub const REDIS_FULL_FIRST_MS: u64 = 50;
-pub const REDIS_FULL_MAX_MS: u64 = 1_000;
 
 /// An event as a door hands it to IntelMQ, in bytes: a line with longer field names, and with fields that were added.
 /// If it is larger, the event is set aside.

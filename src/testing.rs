@@ -55,6 +55,7 @@ mod node {
         SubmitCode, intake,
     };
     pub use crate::invitation::{INVITATION_VALID_MS, Invitation};
+    pub use crate::local::StompFrame;
     pub use crate::status::HealthCode;
     pub use crate::store::file_disk::FileDisk;
     pub use crate::store::links::day_links::DayLinks;

@@ -2,16 +2,19 @@
 """A client of a hub, for those who run no node: posts events from a file, and keeps what it may read in another file.
 
     client.py URL TOKEN post FILE           posts JSON lines
+    client.py URL TOKEN query FILTER        prints the events that a filter in CEL admits
     client.py URL TOKEN follow FILE         downloads all events, then waits for more; resumes after the last one it saved
+    client.py URL TOKEN stream FILE         the same by server-sent events
 
-Each saved line has the cursor of its page, so file and cursor can never differ: after a crash a page that was saved in
-part is cut off and read again. Needs `requests` alone.
+Each page or event is saved with its cursor behind it, so file and cursor can never differ: after a crash what was saved
+in part is cut off and read again. Needs `requests` alone.
 """
 
 import json
 import os
 import sys
 import time
+import urllib.parse
 
 import requests
 
@@ -54,8 +57,20 @@ def post(url, token, file):
             return
 
 
+def query(url, token, expression):
+    http = session(token)
+    link = "/v1/events?" + urllib.parse.urlencode({"filter": expression})
+    while True:
+        page = with_patience(lambda: http.get(url + link, timeout=60))
+        sys.stdout.write(page.text)
+        # A page may be empty before the end: the filter is narrow, and the journal long.
+        if page.links["next"]["url"] == link:
+            return
+        link = page.links["next"]["url"]
+
+
 def saved(file):
-    """Returns the link behind the last page that is whole, and cuts off what stands behind it."""
+    """Returns the cursor behind what was saved whole, and cuts off what stands behind it."""
     link, end = None, 0
     if os.path.exists(file):
         with open(file, "rb") as lines:
@@ -77,12 +92,38 @@ def follow(url, token, file):
             if page.links["next"]["url"] == link:
                 continue
             link = page.links["next"]["url"]
-            out.write(page.content + f"#next {link}\n".encode())
-            out.flush()
-            os.fsync(out.fileno())
+            save(out, page.content, link)
+
+
+def save(out, events, cursor):
+    out.write(events + f"#next {cursor}\n".encode())
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def stream(url, token, file):
+    last = saved(file)
+    http = session(token)
+    with open(file, "ab") as out:
+        while True:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
+            ask = lambda: http.get(f"{url}/v1/events", headers=headers, stream=True, timeout=60)
+            with with_patience(ask) as events:
+                try:
+                    for line in events.iter_lines(chunk_size=None):
+                        name, _, value = line.partition(b": ")
+                        if name == b"id":
+                            read = value.decode()
+                        elif name == b"data":
+                            save(out, value + b"\n", read)
+                            last = read
+                except requests.RequestException as fault:
+                    print(f"again in a moment: {fault}", file=sys.stderr)
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5 or sys.argv[3] not in ("post", "follow"):
+    VERBS = {"post": post, "query": query, "follow": follow, "stream": stream}
+    if len(sys.argv) != 5 or sys.argv[3] not in VERBS:
         sys.exit(__doc__)
-    {"post": post, "follow": follow}[sys.argv[3]](sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[4])
+    VERBS[sys.argv[3]](sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[4])

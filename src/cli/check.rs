@@ -90,7 +90,7 @@ pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     }
     if whole {
         settings(&config, &peers, &mut found);
-        queues(&config, &mut found);
+        door_places(&config, &mut found);
         filters::check(&config, &peers, &mut found);
     }
     report(&found, &peers, json)
@@ -241,8 +241,8 @@ fn mode_of(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
 }
 
-/// Reports settings of the doors that `run` would refuse, and files that they cannot read.
-fn queues(config: &NodeConfig, found: &mut CheckFindings) {
+/// Reports addresses of the doors that `run` would refuse, and files that they could not read.
+fn door_places(config: &NodeConfig, found: &mut CheckFindings) {
     for (name, queue) in config.doors.redis_queues() {
         if let Err(fault) = RedisAddress::parse(&queue.url) {
             let place = format!("{NODE_FILE}:{}", queue.url_line);

@@ -4,6 +4,7 @@
 
 mod consumer;
 mod odds;
+mod pulling;
 mod submit;
 mod warden;
 
@@ -14,7 +15,7 @@ use std::sync::LazyLock;
 use super::filters::FileLists;
 use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlPosition, TomlSection, checked};
-use crate::door::{DoorLine, DoorSettings, RedisQueue};
+use crate::door::{DoorLine, DoorSettings, RedisQueue, ServerUrl};
 use crate::limits::{DOORS_MAX, SEPARATOR_BYTES_MAX};
 use crate::record::ConsumerName;
 
@@ -185,6 +186,43 @@ impl DoorReading<'_> {
         let (url, url_line) = url?;
         Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
+}
+
+/// Returns the address of a server that is asked over HTTP. A secret goes there in the open only on this machine.
+fn server_url(
+    (key, missing): (&'static str, &'static str),
+    at: &DoorSection<'_, '_>,
+    report: &mut ConfigReport,
+) -> Option<ServerUrl> {
+    let Some(typed) = at.value.text(key, report) else {
+        report.missing(at.line, key, missing);
+        return None;
+    };
+    let url = ServerUrl::parse(typed.value);
+    if url.is_none() {
+        let wanted = "the beginning of https://HOST[:PORT][/PATH] (http:// only to this machine)";
+        report.refuse(key, &scheme_of(&typed), wanted);
+    }
+    url
+}
+
+/// Returns the part of a URL that can be shown: there may be a secret in the rest.
+fn scheme_of<'a>(url: &TomlPosition<&'a str>) -> TomlPosition<&'a str> {
+    let value = url.value.split([':', '/']).next().unwrap_or_default();
+    TomlPosition { line: url.line, value }
+}
+
+/// Returns the file of a secret.
+fn secret_file(
+    reading: &DoorReading<'_>,
+    (key, missing): (&'static str, &'static str),
+    at: &DoorSection<'_, '_>,
+    report: &mut ConfigReport,
+) -> Option<PathBuf> {
+    if !at.value.has(key) {
+        report.missing(at.line, key, missing);
+    }
+    at.value.text(key, report).map(|file| reading.dir.join(file.value))
 }
 
 /// Returns the directory of a spool.

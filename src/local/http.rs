@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use super::tls::{self, TlsFault, TlsIdentity};
 use crate::door::ServerUrl;
@@ -43,16 +44,20 @@ pub(crate) enum HttpFault {
 }
 
 /// A server, and what both sides prove themselves with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct HttpServer {
     pub url: ServerUrl,
     /// The authorities that may vouch for it; `None`: this machine's.
     pub ca_file: Option<PathBuf>,
     pub identity: Option<TlsIdentity>,
+    /// The value of the header `Authorization`.
+    pub authorization: Option<Zeroizing<String>>,
 }
 
 pub(crate) struct HttpAnswer {
     pub status: u16,
+    /// The clock of the server, as its header has it.
+    pub date: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -68,13 +73,18 @@ impl HttpServer {
 
     async fn exchange(&self, target: &str, body: Option<String>) -> Result<HttpAnswer, HttpFault> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(target)
             .header(HOST, self.url.authority())
             .header(USER_AGENT, concat!("intelmesh/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
-            .header(CONNECTION, "close")
+            .header(CONNECTION, "close");
+        if let Some(key) = &self.authorization {
+            request = request.header(AUTHORIZATION, key.as_str());
+        }
+        let request = request
             .body(body.unwrap_or_default())
             .map_err(|error| self.broken(io::Error::other(error.to_string())))?;
         let stream = self.connect().await.map_err(|error| HttpFault::Unreachable {
@@ -107,7 +117,8 @@ impl HttpServer {
         let answered = async {
             let answer: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
             let status = answer.status().as_u16();
-            Ok(HttpAnswer { status, body: self.read(answer.into_body()).await? })
+            let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+            Ok(HttpAnswer { status, date, body: self.read(answer.into_body()).await? })
         };
         tokio::pin!(answered);
         tokio::select! {
@@ -224,7 +235,8 @@ mod tests {
             (&other, Some(&client), false),
         ] {
             let (ca_file, identity) = (Some(trusted.cert_file.clone()), identity.cloned());
-            let asked = HttpServer { url: url.clone(), ca_file, identity }.ask("/x?secret=s", None).await;
+            let server = HttpServer { url: url.clone(), ca_file, identity, authorization: None };
+            let asked = server.ask("/x?secret=s", None).await;
             match asked {
                 Ok(answer) => assert!(works && answer.status == 200 && answer.body == b"ok"),
                 Err(fault) => assert!(!works && !fault.to_string().contains("secret"), "{fault}"),

@@ -1,8 +1,8 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (CONTRACT.md §3), and those of
 //! `intelmesh.toml` (CONTRACT.md §4). `socket` has the sockets as files, `framing` cuts bytes into lines and events,
 //! `submit` is the way in, `deliver` the way out, `control` answers `ctl.sock`. `dead_letter` keeps the events that a
-//! door could not pass on, `counters` counts for status, `door_set` opens the doors, and
-//! `client_door` is the part of it that the HTTP door uses.
+//! door could not pass on, `counters` counts for status, `door_set` opens the doors, and `client_door` is the part of it
+//! that the HTTP door uses. `http`, `redis`, `stomp`, `tls` and `secret` are for doors that connect to servers.
 //!
 //! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
 //! makes the core wait: a slow client slows only itself.
@@ -17,8 +17,10 @@ mod framing;
 mod http;
 mod pause;
 mod redis;
+mod secret;
 mod socket;
 mod spool_dir;
+mod stomp;
 mod submit;
 mod tasks;
 mod tls;
@@ -60,6 +62,8 @@ pub use deliver::opening::EnvelopeOpening;
 pub use door_set::{DoorSet, JournalQuestions};
 pub use redis::{AddressFault, RedisAddress};
 pub use socket::{connect, group_id};
+#[cfg(feature = "sim")]
+pub use stomp::frame::StompFrame;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
@@ -125,7 +129,7 @@ pub struct DoorServices {
     pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSettings,
-    /// Holds `aside/` and `handed/`.
+    /// Holds `aside/`, `handed/` and `pulled/`.
     pub state: PathBuf,
     /// Lists that the filters of consumers may name.
     pub lists: MakeLists,

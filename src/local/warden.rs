@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::framing::one_line;
 use super::http::{HttpAnswer, HttpFault, HttpServer, escaped};
+use super::secret;
 use super::tls::TlsIdentity;
 use crate::door::WardenServer;
-use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// Characters of a server's message that are shown.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -108,7 +108,7 @@ enum WardenLogin {
     Name(String),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct WardenClient {
     http: HttpServer,
     login: WardenLogin,
@@ -122,7 +122,12 @@ impl WardenClient {
             Some(file) => WardenLogin::SecretFile(file.clone()),
             None => WardenLogin::Name(server.client.clone().unwrap_or_default()),
         };
-        let http = HttpServer { url: server.url.clone(), ca_file: server.ca_file.clone(), identity };
+        let http = HttpServer {
+            url: server.url.clone(),
+            ca_file: server.ca_file.clone(),
+            identity,
+            authorization: None,
+        };
         Self { http, login }
     }
 
@@ -211,7 +216,7 @@ impl WardenClient {
         let login = match &self.login {
             WardenLogin::Name(name) => Zeroizing::new(format!("client={}", escaped(name))),
             WardenLogin::SecretFile(file) => {
-                let read = read_secret(file);
+                let read = secret::read(file);
                 let secret = read.map_err(|error| WardenFault::Secret { file: file.clone(), error })?;
                 Zeroizing::new(format!("secret={}", escaped(&secret)))
             }
@@ -219,15 +224,6 @@ impl WardenClient {
         let target = Zeroizing::new(format!("{}/{method}?{}{query}", self.http.url.path, *login));
         Ok(self.http.ask(&target, body).await?)
     }
-}
-
-/// Reads the file at each request, so that a new secret counts.
-fn read_secret(file: &std::path::Path) -> std::io::Result<Zeroizing<String>> {
-    if std::fs::metadata(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    let text = Zeroizing::new(std::fs::read_to_string(file)?);
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn says(method: &'static str, status: u16, message: &str) -> WardenFault {

@@ -8,12 +8,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use intelmesh::testing::{
     Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind,
-    LineConversion, MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,
-    bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames, http::read_request,
-    intake, parse_request, piece,
+    LineConversion, MultipleValues, ParsedSubmission, PeerFile, Skip, StompFrame, Subscribe, Window,
+    bytes::decode_entry, bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames,
+    http::read_request, intake, parse_request, piece,
 };
 use intelmesh::{
     Body, BodyIdSecret, CarrierFrame, Check, Core, CoreDigest, Entry, EventFormat, EventKey, HopPath, LogId,
@@ -290,6 +290,38 @@ fn lines_at_a_door_to_intelmq() {
             let Ok(envelope) = signer.sign(core) else { continue };
             check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         }
+    });
+}
+
+/// Frames come in pieces: the ends of reads change nothing.
+#[test]
+fn frames_of_a_broker() {
+    let samples = [
+        b"CONNECTED\nversion:1.2\nheart-beat:10000,10000\n\n\0\nRECEIPT\r\nreceipt-id:0\r\n\r\n\0".to_vec(),
+        b"MESSAGE\nack:T_0@@s@@1\ndestination:/exchange/a/b.c\ncontent-length:4\nx:a\\cb\n\n{\0}\n\0\n\n"
+            .to_vec(),
+        b"ERROR\nmessage:not_found\ncontent-type:text/plain\n\nno exchange\0".to_vec(),
+    ];
+    let all_of = |mut read: BytesMut, more: &[u8]| {
+        let mut frames = Vec::new();
+        let mut rest = more;
+        loop {
+            match StompFrame::decode(&mut read) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) if rest.is_empty() => return (frames, None),
+                Ok(None) => {
+                    read.extend_from_slice(rest);
+                    rest = &[];
+                }
+                Err(fault) => return (frames, Some(fault)),
+            }
+        }
+    };
+    smoke("frames_of_a_broker", &samples, |bytes| {
+        let whole = all_of(BytesMut::from(bytes), &[]);
+        let at = bytes.first().map_or(0, |byte| usize::from(*byte) % bytes.len());
+        let parted = all_of(BytesMut::from(&bytes[..at]), &bytes[at..]);
+        assert_eq!(whole, parted);
     });
 }
 

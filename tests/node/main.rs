@@ -14,6 +14,8 @@ mod health;
 mod keys;
 mod limits;
 mod links;
+mod misp_door;
+mod n6_door;
 mod pairing;
 mod reload;
 mod republish;

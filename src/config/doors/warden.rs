@@ -1,8 +1,8 @@
 //! The keys of a Warden server, which doors of both ways have. Nothing is read or connected to here.
 
-use super::{DoorReading, DoorSection};
-use crate::config::reading::{ConfigReport, TomlPosition};
-use crate::door::{ServerUrl, WardenServer};
+use super::{DoorReading, DoorSection, server_url};
+use crate::config::reading::ConfigReport;
+use crate::door::WardenServer;
 use crate::format::foreign::is_node_name;
 
 /// Keys of doors to and from a server.
@@ -19,7 +19,7 @@ impl DoorReading<'_> {
         report: &mut ConfigReport,
     ) -> Option<WardenServer> {
         let (line, table) = (at.line, &at.value);
-        let url = self.server_url(at, report);
+        let url = server_url(("url", "url = \"https://warden.example.org/warden3\": the server"), at, report);
         let client = table.choice("client", "the name of a client", report, |text| {
             (!text.is_empty()).then(|| text.to_owned())
         });
@@ -46,21 +46,6 @@ impl DoorReading<'_> {
         let wanted = "a name like \"org.example.mesh\"";
         let node = table.choice("node", wanted, report, |text| is_node_name(text).then(|| text.to_owned()));
         Some(WardenServer { url: url?, client, secret_file, identity, ca_file, node })
-    }
-
-    fn server_url(&self, at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<ServerUrl> {
-        let Some(typed) = at.value.text("url", report) else {
-            report.missing(at.line, "url", "url = \"https://warden.example.org/warden3\": the server");
-            return None;
-        };
-        let url = ServerUrl::parse(typed.value);
-        if url.is_none() {
-            // Not shown: there may be a secret in it.
-            let value = typed.value.split([':', '/']).next().unwrap_or_default();
-            let wanted = "the beginning of https://HOST[:PORT][/PATH] (http:// only to this machine)";
-            report.refuse("url", &TomlPosition { line: typed.line, value }, wanted);
-        }
-        url
     }
 }
 

@@ -25,6 +25,7 @@ pub use carried::carried_events;
 pub use codec::{ForeignMessage, decode_text, encode_event};
 pub use decoded::{DecodedEvent, DecodedMessage};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
+pub use misp::{MispPart, take_apart as take_misp_apart};
 pub use report::ConversionReport;
 
 use super::label::EventLabel;

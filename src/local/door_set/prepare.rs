@@ -23,6 +23,9 @@ use crate::local::deliver::warden::WardenReceiver;
 use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
 use crate::local::submit::listening::Listening;
+use crate::local::submit::misp::MispPull;
+use crate::local::submit::n6::N6Stream;
+use crate::local::submit::pulled::PulledDir;
 use crate::local::submit::warden::WardenOpener;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
@@ -144,10 +147,17 @@ fn source(
     node: &PublisherName,
     shared: &DoorContext,
 ) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+    let pulled = || PulledDir::of(&shared.behind.state, door.name.as_str());
     Some(match &door.from {
         SubmitSource::Socket => return None,
         SubmitSource::IntelmqTcp(source) => Ok(Box::new(source.clone())),
         SubmitSource::Spool(source) => Ok(Box::new(source.clone())),
+        SubmitSource::Misp(source) => Ok(Box::new(MispPull {
+            source: source.clone(),
+            pulled: pulled(),
+            republish: door.adds.republish,
+        })),
+        SubmitSource::N6Stream(source) => Ok(Box::new(N6Stream { source: source.clone(), pulled: pulled() })),
         SubmitSource::Warden(source) => Ok(Box::new(WardenOpener {
             node: source.server.node_name(node),
             cursor: shared.behind.state.join("cursors").join(door.name.as_str()),

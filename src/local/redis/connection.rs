@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::address::{RedisAddress, ServerPlace};
 use super::fault::RedisFault;
-use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
-use crate::local::tls;
+use crate::limits::{REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
+use crate::local::{secret, tls};
 use crate::resolving::in_words;
 
 /// The address of a Redis, the authorities to trust there, and the place of its password.
@@ -31,14 +31,8 @@ pub struct RedisServer {
 impl RedisServer {
     fn password(&self) -> Result<Option<Zeroizing<String>>, RedisFault> {
         let Some(file) = &self.password_file else { return Ok(self.address.password.clone()) };
-        let read = || {
-            if std::fs::metadata(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
-                return Err(std::io::ErrorKind::FileTooLarge.into());
-            }
-            std::fs::read_to_string(file).map(Zeroizing::new)
-        };
-        let text = read().map_err(|error| RedisFault::PasswordFile { file: file.clone(), error })?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
+        let read = secret::read(file).map_err(|error| RedisFault::PasswordFile { file: file.clone(), error });
+        Ok(Some(read?))
     }
 }
 

@@ -118,7 +118,7 @@ impl SubmitDoor {
     }
 
     /// Returns true once it is on disk; false if nobody waits for it any more.
-    async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
+    pub(super) async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
             self.counters.failed(format!("cannot set aside: {error}"));
             if self.pause(gone).await.is_none() {

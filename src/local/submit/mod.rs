@@ -1,10 +1,13 @@
 //! The way in: from the pipeline's lines and events to the core. In reading order: `submission` (from a line to its
 //! outcome), `socket` (`in.sock`), `door` (shared by the doors of `intelmesh.toml`), `tcp` with `turns`, `redis`,
-//! `spool`, and
-//! `warden`.
+//! `spool`, `warden`, and `misp` and `n6`, which remember in `pulled` how far they came.
 
+mod asked;
 pub(crate) mod door;
 pub(crate) mod listening;
+pub(crate) mod misp;
+pub(crate) mod n6;
+pub(crate) mod pulled;
 pub(crate) mod redis;
 pub(crate) mod socket;
 pub(crate) mod spool;

@@ -31,6 +31,12 @@ fn position_at_hub_survives_lost_replies() {
     got.extend(page(&web).lines());
     assert_eq!(numbers(&got), (0..700).collect(), "the page that was lost comes again");
     got.extend(page(&web).lines());
+    // Until the position is on disk, a crash repeats the page.
+    wait_until("the position is kept", SOON, || {
+        let consumers = web.node.status()["consumers"].clone();
+        let of = |name: &str| consumers.as_array()?.iter().find(|one| one["name"] == name).cloned();
+        of("soc/daily").is_some_and(|one| one["position"] == 1_400)
+    });
     web.node.kill9();
     web.node.start();
     while got.len() < 2_000 {
@@ -68,6 +74,20 @@ fn end_before_the_page_is_no_receipt() {
         got.extend(lines);
     }
     assert_eq!(numbers(&got), (0..2_000).collect());
+}
+
+/// What the operator decides while a page is under way is not undone when its client has read it.
+#[test]
+fn rewind_under_a_page_stands() {
+    let web = hub_of_2000();
+    assert_eq!(numbers(&page(&web).lines()), (0..700).collect());
+    let (second, held) = wait_for("the next page", SOON, || {
+        Some(web.hold_reply("soc", PATH)).filter(|(reply, _)| reply.status == 200)
+    });
+    assert_eq!(numbers(&second.lines()), (700..1_400).collect());
+    web.node.cli(&["consumer", "rewind", "soc/daily", "--to", "earliest"]);
+    drop(held);
+    assert_eq!(numbers(&page(&web).lines()), (0..700).collect());
 }
 
 /// What IntelMQ's collector does: `requests` closes a TLS connection without a word, once it has the whole body.

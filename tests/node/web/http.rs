@@ -142,6 +142,15 @@ impl Web {
         stream.read_exact(&mut first).expect("the answer begins");
     }
 
+    /// Reads a whole answer, and does not end the connection yet.
+    pub fn hold_reply(&self, client: &str, path: &str) -> (Reply, TcpStream) {
+        let mut stream = self.connect();
+        let host = format!("127.0.0.1:{}", self.port);
+        write_head(&mut stream, &host, "GET", path, &[("Authorization", &self.bearer(client))], 0);
+        let reply = read_reply(&mut BufReader::new(&stream));
+        (reply, stream)
+    }
+
     pub fn stream(&self, client: &str, path: &str, headers: &[(&str, &str)]) -> Stream {
         let mut stream = self.connect();
         let bearer = self.bearer(client);

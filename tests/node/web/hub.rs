@@ -47,7 +47,9 @@ fn three_python_clients_get_all_exactly_once() {
     let web = Web::start(&clients);
     let dir = tempfile::TempDir::new().unwrap();
     let file = |name: &str| dir.path().join(name);
-    let follow = |name: &str| client(&web, name, "follow", &file(name)).spawn().expect("Python runs");
+    // One of them reads server-sent events.
+    let verb = |name: &str| if name == "green" { "stream" } else { "follow" };
+    let follow = |name: &str| client(&web, name, verb(name), &file(name)).spawn().expect("Python runs");
     let mut running: Vec<Child> = clients.iter().map(|(name, _)| follow(name)).collect();
     let mut labels: Vec<usize> = Vec::new();
     for round in 0..kills {
@@ -74,6 +76,13 @@ fn three_python_clients_get_all_exactly_once() {
             (0..).zip(&labels).filter(|(_, label)| **label >= may).map(|(number, _)| (number, 1)).collect();
         wait_until(&format!("{name} has all"), ALL, || saved(&file(name)).len() >= want.len());
         assert_eq!(saved(&file(name)), want, "{name}");
+    }
+    let expression = "int(event[\"source.port\"]) < 10";
+    for (may, (name, _)) in clients.iter().enumerate() {
+        let found = client(&web, name, "query", Path::new(expression)).output().unwrap();
+        let found = String::from_utf8(found.stdout).unwrap();
+        let want = labels.iter().take(10).filter(|label| **label >= may).count();
+        assert_eq!(found.lines().count(), want, "{name}: {found}");
     }
     running.iter_mut().for_each(|child| drop((child.kill(), child.wait())));
 }

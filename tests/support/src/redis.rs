@@ -54,16 +54,7 @@ impl Redis {
     /// A second port with TLS, whose certificate an authority of the test's own signed.
     pub fn set_tls(&mut self) {
         self.tls_port = Some(free_port());
-        let script = "set -e
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
-  -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=redis -keyout key.pem -out request.pem
-echo subjectAltName=DNS:localhost > extensions
-openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem";
-        let mut openssl = Command::new("sh");
-        openssl.args(["-c", script]).current_dir(self.home.path()).stdin(Stdio::null());
-        let made = openssl.output().expect("a shell runs");
-        assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+        make_certificate(self.home.path());
     }
 
     /// Starts it, and waits until it answers.
@@ -311,4 +302,18 @@ impl RedisClient {
             _ => return Err(io::Error::other(format!("no answer of redis: {line:?}"))),
         })
     }
+}
+
+/// Makes an authority (`ca.pem`) and a certificate of its for `localhost` (`cert.pem`, `key.pem`).
+pub(crate) fn make_certificate(dir: &Path) {
+    let script = "set -e
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
+  -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server -keyout key.pem -out request.pem
+echo subjectAltName=DNS:localhost > extensions
+openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem";
+    let mut openssl = Command::new("sh");
+    openssl.args(["-c", script]).current_dir(dir).stdin(Stdio::null());
+    let made = openssl.output().expect("a shell runs");
+    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
 }

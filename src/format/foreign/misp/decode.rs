@@ -87,7 +87,7 @@ fn tags_of(holder: &JsonObject) -> Vec<String> {
     objects(holder, "Tag").into_iter().filter_map(|tag| Some(tag.get("name")?.as_str()?.to_owned())).collect()
 }
 
-fn is_deleted(members: &JsonObject) -> bool {
+pub fn is_deleted(members: &JsonObject) -> bool {
     match members.get("deleted") {
         Some(Value::Bool(deleted)) => *deleted,
         Some(other) => whole_number(other).is_some_and(|number| number != 0),

@@ -1,10 +1,13 @@
 //! The core format of MISP: events with objects of the template `intelmq_event`, and loose attributes. `decode` and
-//! `encode` map messages, `table` has the names.
+//! `encode` map messages, `parts` takes one apart, `table` has the names.
 
 mod decode;
 mod encode;
 mod labels;
+mod parts;
 mod table;
+
+pub use parts::{MispPart, take_apart};
 
 use serde_json::Value;
 use uuid::Uuid;
