@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::filter::Filter;
+use crate::format::foreign::feed::FeedIdentity;
 use crate::format::foreign::{BodyFormat, default_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
 use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
@@ -67,7 +68,7 @@ impl DoorSettings {
         });
         submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
-            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) => None,
+            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) | ConsumerTarget::MispFeed(_) => None,
         }))
     }
 }
@@ -223,7 +224,7 @@ impl ConsumerSettings {
             _ => None,
         };
         IntelmqHandOff {
-            hand_off: HandOff { form: form.form, format: self.format(), with_type },
+            hand_off: HandOff { form: self.delivery_form(), format: self.format(), with_type },
             node: spool.map(|target| target.node.clone().unwrap_or_else(|| default_node_name(publisher))),
             annotate: form.annotate,
             strict: form.strict,
@@ -238,8 +239,19 @@ impl ConsumerSettings {
     /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
     /// another format.
     pub fn format(&self) -> Option<BodyFormat> {
-        let spool = matches!(self.to, ConsumerTarget::Spool(_)).then_some(BodyFormat::Idea);
-        self.form.format.or(spool)
+        match self.to {
+            ConsumerTarget::Spool(_) => self.form.format.or(Some(BodyFormat::Idea)),
+            ConsumerTarget::MispFeed(_) => Some(BodyFormat::Intelmq),
+            _ => self.form.format,
+        }
+    }
+
+    /// A feed is made from the meta of each event too.
+    fn delivery_form(&self) -> DeliveryForm {
+        match self.to {
+            ConsumerTarget::MispFeed(_) => DeliveryForm::Iep04,
+            _ => self.form.form,
+        }
     }
 }
 
@@ -253,6 +265,7 @@ pub enum ConsumerTarget {
         queue_max: u64,
     },
     Spool(SpoolTarget),
+    MispFeed(FeedTarget),
 }
 
 impl ConsumerTarget {
@@ -262,8 +275,16 @@ impl ConsumerTarget {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis { .. } => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::MispFeed(_) => "misp-feed",
         }
     }
+}
+
+/// Writes a feed that MISP reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedTarget {
+    pub dir: PathBuf,
+    pub identity: FeedIdentity,
 }
 
 /// Writes files for Warden's filer, and waits while `incoming` has `queue_max`.

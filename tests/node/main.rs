@@ -14,6 +14,7 @@ mod health;
 mod keys;
 mod limits;
 mod links;
+mod misp_feed;
 mod pairing;
 mod reload;
 mod republish;
