@@ -16,6 +16,8 @@ use self::values::{body_format, health_code, label, link, rewind_place, seconds,
 use crate::control::RewindPlace;
 use crate::format::foreign::BodyFormat;
 use crate::identity::PublisherName;
+use crate::invitation::INVITATION_VALID_MS;
+use crate::limits::DAY_MS;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
 
@@ -73,10 +75,11 @@ pub enum Verb {
     #[command(after_help = "Examples:
   intelmesh demo")]
     Demo,
-    /// Print this node's invitation: one signed line with which a peer adds it, valid for 7 days.
+    /// Print this node's invitation: one signed line with which a peer adds it.
     #[command(after_help = "Examples:
-  intelmesh invite -C /srv/mesh > cert-at.invitation      send it by a way that both trust")]
-    Invite(DirArgs),
+  intelmesh invite -C /srv/mesh > cert-at.invitation      send it by a way that both trust
+  intelmesh invite -C /srv/mesh --days 30 --address /ip4/10.0.0.7/tcp/4801")]
+    Invite(InviteArgs),
     /// Add, list, check, pause or remove peers: the nodes with which we exchange events.
     #[command(subcommand, arg_required_else_help = true)]
     Peer(PeerVerb),
@@ -213,6 +216,19 @@ pub struct InitArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct InviteArgs {
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// How long it may be used, 1 to 90 days
+    #[arg(long, value_name = "DAYS", default_value_t = INVITATION_VALID_MS / DAY_MS,
+        value_parser = |text: &str| whole(text, 1..=90_u64))]
+    pub days: u64,
+    /// Address at which this peer reaches us, instead of those of intelmesh.toml; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    pub address: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct SubmitArgs {
     /// JSON lines [default: stdin]
     #[arg(value_name = "FILE")]
@@ -259,7 +275,7 @@ pub struct TailArgs {
     /// Name of a consumer. The node keeps its position: the next call continues after the last printed event
     #[arg(long, value_name = "NAME")]
     pub consumer: Option<String>,
-    /// Where to begin: earliest, now, a seq, or an RFC 3339 time; only used if the consumer has no position yet [default: now; for a new consumer: earliest]
+    /// Where to begin: earliest, now, a seq, an RFC 3339 time, or a span before now (2h, 7d); only used if the consumer has no position yet [default: now; for a new consumer: earliest]
     #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
     /// What a line looks like [default: iep04]

@@ -63,7 +63,8 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), CommandFailure>
     answer.flush()
 }
 
-fn checked(addresses: Vec<String>) -> Result<Vec<String>, CommandFailure> {
+/// Multiaddresses that others could dial.
+pub fn checked(addresses: Vec<String>) -> Result<Vec<String>, CommandFailure> {
     let parse = |text: String| {
         address::parse(&text).ok_or_else(|| {
             let shown: String = text.chars().take(120).collect();

@@ -1,16 +1,23 @@
 //! `invite`: one line with which a peer adds this node. Signed, not secret.
 
 use super::answer::{CommandAnswer, talk};
+use super::args::InviteArgs;
 use super::failure::CommandFailure;
+use super::init::checked;
 use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::NodeConfig;
 use crate::invitation::{INVITATION_VALID_MS, Invitation};
 use crate::keyring::Keyring;
+use crate::limits::DAY_MS;
 
 /// Our invitation.
 pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, CommandFailure> {
-    ours(config, keyring)
+    signed(&ours(config, keyring), keyring)
+}
+
+fn signed(invitation: &Invitation, keyring: &Keyring) -> Result<String, CommandFailure> {
+    invitation
         .make(keyring.signing_key())
         .map_err(|error| CommandFailure::could_not(&error).hint(error.hint()))
 }
@@ -26,11 +33,15 @@ fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
     }
 }
 
-pub fn invite(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+pub fn invite(place: &NodeDirectory, args: InviteArgs, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
-    let invitation = ours(&config, &keyring);
-    let text = line(&config, &keyring)?;
+    let mut invitation = ours(&config, &keyring);
+    invitation.expires = clock::now().wall.plus_ms(args.days * DAY_MS);
+    if !args.address.is_empty() {
+        invitation.addresses = checked(args.address)?;
+    }
+    let text = signed(&invitation, &keyring)?;
     if invitation.addresses.is_empty() {
         talk("warning: this invitation has no address: its reader can trust us, but not connect to us");
         talk("hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml");

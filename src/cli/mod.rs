@@ -85,7 +85,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Init(args) => init::init(dir, args),
         Verb::Run(args) => run::run(&here(args.node)),
         Verb::Demo => demo::demo(),
-        Verb::Invite(args) => invite::invite(&here(args.node), json),
+        Verb::Invite(args) => invite::invite(&here(args.dir.node.clone()), args, json),
         Verb::Peer(verb) => peer::peer(&here(None), verb, json),
         Verb::Submit(args) => submit::submit(&here(None), args, json),
         Verb::Tail(args) => tail::tail(&here(None), &args),

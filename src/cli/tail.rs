@@ -1,6 +1,7 @@
 //! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
 //! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,10 @@ use super::args::{OutputForm, TailArgs};
 use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use super::{pretty, stop};
+use crate::clock;
+use crate::config::span;
 use crate::format::foreign::BodyFormat;
+use crate::time::Timestamp;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
 const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -89,9 +93,10 @@ impl TailTold {
 
 pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
     let stream = place.connect("out.sock")?;
+    let from = args.from.as_deref().map(|from| moment(from, clock::now().wall));
     let opening = TailOpening {
         consumer: args.consumer.as_deref(),
-        from: args.from.as_deref().map(|from| from.parse().map_or(TailStart::Text(from), TailStart::Seq)),
+        from: from.as_deref().map(|from| from.parse().map_or(TailStart::Text(from), TailStart::Seq)),
         filter: args.filter.as_deref(),
         form: args.form.map(OutputForm::as_str),
         format: args.format.map(BodyFormat::as_str),
@@ -118,6 +123,14 @@ pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure
     let named = args.consumer.is_some();
     let is_plain = args.form == Some(OutputForm::Plain);
     TailReading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
+}
+
+/// A span before `now` becomes the time then; any other place stays as it is.
+fn moment(from: &str, now: Timestamp) -> Cow<'_, str> {
+    match span(from) {
+        Some(seconds) => now.minus_ms(seconds * 1_000).to_string().into(),
+        None => from.into(),
+    }
 }
 
 struct TailReading {
@@ -305,5 +318,20 @@ mod tests {
         assert!(TailTold::read(notice, true).is_some());
         assert!(TailTold::read(&notice[1..], true).is_none(), "a payload");
         assert!(TailTold::read(&notice[1..], false).is_some(), "events have meta there");
+    }
+
+    #[test]
+    fn a_span_is_a_time_before_now() {
+        let now = Timestamp::parse_rfc3339("2026-11-20T10:00:00Z").unwrap();
+        for (from, place) in [
+            ("2h", "2026-11-20T08:00:00.000Z"),
+            ("90s", "2026-11-20T09:58:30.000Z"),
+            ("7d", "2026-11-13T10:00:00.000Z"),
+            ("17", "17"),
+            ("earliest", "earliest"),
+            ("2026-11-20T09:00:00Z", "2026-11-20T09:00:00Z"),
+        ] {
+            assert_eq!(moment(from, now), place);
+        }
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use filters::FileLists;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerFile, PeerPairing};
+pub use peer_file::{PeerFile, PeerPairing, span};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 

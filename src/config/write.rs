@@ -53,9 +53,7 @@ impl WriteError {
             Self::OtherKey { .. } => Some(
                 "a new key is a new pairing: make sure that it is theirs, intelmesh peer remove, then add again",
             ),
-            Self::KnownAs(_) => {
-                Some("rename that file to the new name, and put the old name into its aliases")
-            }
+            Self::KnownAs(_) => Some("give that peer its new name first: intelmesh peer rename OLD NEW"),
             Self::PeerExists { .. } => Some("choose another name, or remove that peer first"),
             Self::AliasOf { .. } => Some(
                 "a name is one node's: ask both whose it is; where it is not the other's any more, take it out of those aliases",

@@ -32,8 +32,7 @@ pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Sho
         "this node was called \"{former}\" at its last start, and is called \"{name}\" now: peers whose file has the former name refuse it"
     );
     let hint = format!(
-        "each peer renames peers/{former}.toml to {name}.toml with aliases = [\"{former}\"]; \
-         then: intelmesh status --ack name_mismatch"
+        "each peer: intelmesh peer rename {former} {name}; then here: intelmesh status --ack name_mismatch"
     );
     Some(ShownProblem { at: now, what, hint: Some(hint), code: Some(HealthCode::NameMismatch) })
 }

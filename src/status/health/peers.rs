@@ -52,7 +52,7 @@ impl HealthRules<'_> {
             (PeerFaultKind::NameMismatch { called: Some(called) }, _) => (
                 HealthCode::NameMismatch,
                 format!("{name} calls itself \"{called}\", and our file for it is peers/{name}.toml"),
-                format!("rename the file to {called}.toml, or add aliases = [\"{called}\"] to it"),
+                format!("intelmesh peer rename {name} {called}, or add aliases = [\"{called}\"] to its file"),
             ),
             (PeerFaultKind::NameMismatch { called: None }, _) => (
                 HealthCode::NameMismatch,

@@ -96,6 +96,7 @@ systemctl enable --now intelmesh
 intelmesh tail --own --from earliest --count 2 | grep -q cert-ee || fail "the journal"
 stop_node
 
+intelmesh backup /srv/mesh.tar
 dpkg --remove intelmesh
 [[ -e /etc/intelmesh/keys/node.pem && -e /var/lib/intelmesh/journal ]] || fail "a removal keeps the node"
 # Mounted into it: a directory of others, and a disk for the journal.
@@ -111,7 +112,18 @@ for file in node.pem intelmesh.toml passphrase.cred; do
     [[ -e $(echo /var/backups/intelmesh-keys-*/"$file") ]] || fail "$file was not kept"
 done
 umount /etc/intelmesh/lists /var/lib/intelmesh
+
+# The machine is lost, and the node comes back from its backup: the partner has the events.
 dpkg -i "$new"
+intelmesh restore /srv/mesh.tar /etc/intelmesh
+[[ $(stat -c '%U:%G %a' /etc/intelmesh/intelmesh.toml /etc/intelmesh/keys/node.pem | tr '\n' ' ') == \
+    "root:intelmesh 640 intelmesh:intelmesh 600 " ]] || fail "$(ls -lR /etc/intelmesh)"
+mkdir /run/intelmesh && chown intelmesh: /run/intelmesh
+: >/run/ready
+systemctl enable --now intelmesh
+wait_for_partner
+intelmesh tail --own --from earliest --count 2 --idle 20 | grep -q cert-ee || fail "the events did not come back"
+stop_node
 dpkg --purge intelmesh
 for path in /etc/intelmesh /var/lib/intelmesh /run/intelmesh /usr/bin/intelmesh /usr/share/doc/intelmesh \
     /lib/systemd/system/intelmesh.service /etc/systemd/system/multi-user.target.wants/intelmesh.service; do

@@ -1,6 +1,8 @@
-//! Transcripts of `peer rename` and `peer diff`.
+//! Transcripts of `peer rename`, `peer diff`, and of invitations for one peer.
 
 use std::fs;
+
+use intelmesh::Timestamp;
 
 use super::{invitation, two_nodes};
 use crate::shell::Shell;
@@ -64,4 +66,26 @@ fn a_difference_names_each_setting_of_both_sides() {
     shell.says("peer diff cert-ee cert-ee -C at", "", 0, same, "");
     let unknown = "error: no peer \"cert-lv\"\nhint: intelmesh peer list\n";
     shell.says("peer diff cert-ee cert-lv -C at", "", 1, "", unknown);
+}
+
+/// A peer behind the same firewall reaches us elsewhere, and its operator is on leave.
+#[test]
+fn an_invitation_has_the_addresses_and_days_that_are_asked_for() {
+    let shell = two_nodes();
+    let address = "/dns4/inside.example.org/tcp/4801";
+    let line = shell.done(&format!("invite -C at --days 30 --address {address} --json"));
+    let facts: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(facts["addresses"], serde_json::json!([address]));
+    let expires = Timestamp::parse_rfc3339(facts["expires"].as_str().unwrap()).unwrap();
+    let days = expires.since_ms(intelmesh::testing::clock::now().wall) / 86_400_000;
+    assert!((29..=30).contains(&days), "{facts}");
+    shell.done(&format!("peer add -C ee --yes {}", facts["invitation"].as_str().unwrap()));
+    let added = fs::read_to_string(shell.path().join("ee/peers/cert-at.toml")).unwrap();
+    assert!(added.contains(&format!("addresses = [\"{address}\"]")), "{added}");
+    let days = "error: invalid value '91' for '--days <DAYS>': expected a whole number from 1 to 90\n\
+                hint: intelmesh invite --help\n";
+    shell.says("invite -C at --days 91", "", 2, "", days);
+    let address =
+        "error: \"here\" is not an address like /ip4/192.0.2.1/tcp/4801 or /dns4/mesh.example.org/tcp/4801\n";
+    shell.says("invite -C at --address here", "", 2, "", address);
 }

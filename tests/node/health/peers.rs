@@ -69,7 +69,11 @@ fn a_file_with_another_name_is_a_name_mismatch_on_both_sides() {
     let peers = a.dir().join("peers");
     fs::rename(peers.join("cert-ee.toml"), peers.join("cert-estonia.toml")).unwrap();
     let entry = named(&a, "name_mismatch", "cert-estonia calls itself \"cert-ee\"");
-    assert!(first_line(&a).contains("rename the file to cert-ee.toml, or add aliases"), "{}", first_line(&a));
+    assert!(
+        first_line(&a).contains("peer rename cert-estonia cert-ee, or add aliases"),
+        "{}",
+        first_line(&a)
+    );
     assert_eq!(entry["side"], "here");
     let entry = named(&b, "name_mismatch", "cert-at knows us by another name than \"cert-ee\"");
     assert_eq!(entry["side"], "there");
