@@ -21,7 +21,7 @@ pub const RECENT_MESSAGES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// written anew for each change.
 pub const FEED_INTERVAL_MS_DEFAULT: u64 = 60 * 60 * 1_000;
 pub const FEED_INTERVAL_MS_MIN: u64 = 60 * 1_000;
-pub const FEED_INTERVAL_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+pub const FEED_INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// Events stay in a MISP feed for so long after their last change, in ms: a later withdrawal finds no object there.
 pub const FEED_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;

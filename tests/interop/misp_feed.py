@@ -36,7 +36,7 @@ to = "misp-feed"
 dir = "feed"
 org = "CERT Example"
 org_uuid = "b89da4c2-0f74-11ea-96a1-6fa873a0eb4d"
-interval = "7d"
+interval = "24h"
 own = true
 """
 faults = 0

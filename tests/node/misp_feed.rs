@@ -16,7 +16,7 @@ fn feed_node() -> Node {
     node.edit("intelmesh.toml", |text| {
         format!(
             "{text}\n[[consumer]]\nname = \"misp\"\nto = \"misp-feed\"\ndir = \"feed\"\norg = \"CERT Example\"\n\
-             org_uuid = \"b89da4c2-0f74-11ea-96a1-6fa873a0eb4d\"\ninterval = \"7d\"\nown = true\n"
+             org_uuid = \"b89da4c2-0f74-11ea-96a1-6fa873a0eb4d\"\ninterval = \"24h\"\nown = true\n"
         )
     });
     node.start();

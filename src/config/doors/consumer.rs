@@ -133,7 +133,7 @@ fn feed_target(
     let org_uuid = at.value.choice("org_uuid", "a UUID of version 1 to 7", report, |text| {
         parse_uuid(text).ok().filter(|uuid| (1..=7).contains(&uuid.get_version_num()))
     });
-    let wanted = "a time from \"1m\" to \"7d\", like \"1h\"";
+    let wanted = "a time from \"1m\" to \"24h\", like \"1h\"";
     let interval = at.value.choice("interval", wanted, report, |text| {
         let ms = u64::try_from(text.parse::<jiff::SignedDuration>().ok()?.as_millis()).ok()?;
         (FEED_INTERVAL_MS_MIN..=FEED_INTERVAL_MS_MAX).contains(&ms).then_some(ms)
