@@ -2,9 +2,12 @@
 //! from `intelmesh.toml`, and `local` opens them. Each kind of door is one variant with its own keys. Nothing here reads
 //! a file or connects.
 
+mod url;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -12,13 +15,15 @@ use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::filter::Filter;
 use crate::format::foreign::feed::FeedIdentity;
-use crate::format::foreign::{BodyFormat, default_node_name};
+use crate::format::foreign::{BodyFormat, default_node_name, is_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
 use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
 use crate::record::ConsumerName;
+
+pub use url::ServerUrl;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +73,42 @@ impl DoorSettings {
         });
         submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
-            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) | ConsumerTarget::MispFeed(_) => None,
+            ConsumerTarget::IntelmqTcp(_)
+            | ConsumerTarget::Spool(_)
+            | ConsumerTarget::Warden(_)
+            | ConsumerTarget::MispFeed(_) => None,
         }))
+    }
+}
+
+impl DoorSettings {
+    fn warden_servers(&self) -> impl Iterator<Item = (&ConsumerName, &WardenServer)> {
+        let submits = self.submits.iter().filter_map(|door| match &door.from {
+            SubmitSource::Warden(source) => Some((&door.name, &source.server)),
+            _ => None,
+        });
+        submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
+            ConsumerTarget::Warden(server) => Some((&door.name, server)),
+            _ => None,
+        }))
+    }
+
+    /// Returns the files that doors read when they connect, each with its door and key.
+    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
+        let of_redis = self.redis_queues().flat_map(|(name, queue)| {
+            [("password_file", queue.password_file.as_ref()), ("ca_file", queue.ca_file.as_ref())]
+                .map(|(key, file)| (name, key, file))
+        });
+        let of_warden = self.warden_servers().flat_map(|(name, server)| {
+            let (cert, key) = server.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
+            let files = [("secret_file", server.secret_file.as_ref()), ("ca_file", server.ca_file.as_ref())];
+            files
+                .into_iter()
+                .chain([("cert_file", cert), ("key_file", key)])
+                .map(move |(k, file)| (name, k, file))
+        });
+        let files = of_redis.chain(of_warden);
+        files.filter_map(|(name, key, file)| Some((name, key, file?.as_path()))).collect()
     }
 }
 
@@ -86,13 +125,12 @@ impl SubmitSettings {
     /// Returns the effects of this door on each line, as changes to `plain`. A key that is not given has the default of
     /// the kind of door.
     pub fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
-        let intelmq = EventFormat::intelmq();
-        let plain = match &self.from {
-            SubmitSource::Socket => plain,
+        let plain = match (&self.from, self.from.carries()) {
+            (SubmitSource::Socket, _) => plain,
             // A message of another system is carried as it came.
-            SubmitSource::Spool(spool) if spool.format != intelmq => DoorDefaults {
+            (_, format @ Some(_)) => DoorDefaults {
                 ids: IdScheme::Body,
-                messages: MessageRule { format: Some(spool.format.clone()), convert: false },
+                messages: MessageRule { format, convert: false },
                 ..plain
             },
             _ => plain.at_intelmq(),
@@ -122,9 +160,21 @@ pub enum SubmitSource {
     IntelmqRedis(RedisQueue),
     /// A directory as Warden's filer uses it.
     Spool(SpoolSource),
+    Warden(WardenSource),
 }
 
 impl SubmitSource {
+    /// Returns the format of its messages, if it is not IntelMQ's.
+    fn carries(&self) -> Option<EventFormat> {
+        match self {
+            Self::Spool(spool) => {
+                Some(spool.format.clone()).filter(|format| *format != EventFormat::intelmq())
+            }
+            Self::Warden(_) => EventFormat::parse("idea"),
+            _ => None,
+        }
+    }
+
     /// Returns the word for it in `from`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -132,7 +182,39 @@ impl SubmitSource {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis(_) => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::Warden(_) => "warden",
         }
+    }
+}
+
+/// A Warden server that is asked for new messages each time that `poll` has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WardenSource {
+    pub server: WardenServer,
+    pub poll: Duration,
+}
+
+/// A Warden 3 server, and how it knows this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WardenServer {
+    pub url: ServerUrl,
+    /// The name of this client at the server.
+    pub client: Option<String>,
+    /// Holds the secret that is sent instead of the name.
+    pub secret_file: Option<PathBuf>,
+    /// Files with the certificate of this client and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Certificates that the server's is checked against, instead of this machine's.
+    pub ca_file: Option<PathBuf>,
+    /// The name of this node in the `Node` list of messages, if it is not that of the client.
+    pub node: Option<String>,
+}
+
+impl WardenServer {
+    /// Returns the name of this node in the `Node` list of messages.
+    pub fn node_name(&self, publisher: &PublisherName) -> String {
+        let client = self.client.clone().filter(|client| is_node_name(client));
+        self.node.clone().or(client).unwrap_or_else(|| default_node_name(publisher))
     }
 }
 
@@ -219,13 +301,16 @@ impl ConsumerSettings {
         let form = &self.form;
         // A bot that finds an element without `__type` in its queue never gets past it.
         let with_type = form.with_type || matches!(self.to, ConsumerTarget::IntelmqRedis { .. });
-        let spool = match &self.to {
-            ConsumerTarget::Spool(target) => Some(target),
+        let node = match &self.to {
+            ConsumerTarget::Spool(target) => {
+                Some(target.node.clone().unwrap_or_else(|| default_node_name(publisher)))
+            }
+            ConsumerTarget::Warden(server) => Some(server.node_name(publisher)),
             _ => None,
         };
         IntelmqHandOff {
             hand_off: HandOff { form: self.delivery_form(), format: self.format(), with_type },
-            node: spool.map(|target| target.node.clone().unwrap_or_else(|| default_node_name(publisher))),
+            node,
             annotate: form.annotate,
             strict: form.strict,
             sender_feed: form.sender_feed,
@@ -240,7 +325,9 @@ impl ConsumerSettings {
     /// another format.
     pub fn format(&self) -> Option<BodyFormat> {
         match self.to {
-            ConsumerTarget::Spool(_) => self.form.format.or(Some(BodyFormat::Idea)),
+            ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => {
+                self.form.format.or(Some(BodyFormat::Idea))
+            }
             ConsumerTarget::MispFeed(_) => Some(BodyFormat::Intelmq),
             _ => self.form.format,
         }
@@ -266,6 +353,7 @@ pub enum ConsumerTarget {
     },
     Spool(SpoolTarget),
     MispFeed(FeedTarget),
+    Warden(WardenServer),
 }
 
 impl ConsumerTarget {
@@ -276,6 +364,7 @@ impl ConsumerTarget {
             Self::IntelmqRedis { .. } => "intelmq-redis",
             Self::Spool(_) => "spool",
             Self::MispFeed(_) => "misp-feed",
+            Self::Warden(_) => "warden",
         }
     }
 }

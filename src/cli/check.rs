@@ -237,20 +237,18 @@ fn mode_of(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
 }
 
-/// Reports settings of the doors to Redis that `run` would refuse.
+/// Reports settings of the doors that `run` would refuse, and files that they cannot read.
 fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     for (name, queue) in config.doors.redis_queues() {
         if let Err(fault) = RedisAddress::parse(&queue.url) {
             let place = format!("{NODE_FILE}:{}", queue.url_line);
             found.error(format!("{place}: door {name}: url: {fault}"), None);
         }
-        for (key, file) in [("password_file", &queue.password_file), ("ca_file", &queue.ca_file)] {
-            if let Some(file) = file
-                && let Err(error) = fs::File::open(file)
-            {
-                let what = format!("{NODE_FILE}: door {name}: {key} {}: {error}", file.display());
-                found.error(what, Some("the node's user must be able to read it".into()));
-            }
+    }
+    for (name, key, file) in config.doors.files() {
+        if let Err(error) = fs::File::open(file) {
+            let what = format!("{NODE_FILE}: door {name}: {key} {}: {error}", file.display());
+            found.error(what, Some("the node's user must be able to read it".into()));
         }
     }
 }

@@ -5,6 +5,7 @@
 mod consumer;
 mod odds;
 mod submit;
+mod warden;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -12,11 +12,15 @@ mod dead_letter;
 mod deliver;
 mod door_set;
 mod framing;
+mod http;
 mod pause;
 mod redis;
 mod socket;
+mod spool_dir;
 mod submit;
 mod tasks;
+mod tls;
+mod warden;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -22,3 +22,4 @@ mod restore;
 mod sealing;
 mod successor;
 mod trust;
+mod warden;

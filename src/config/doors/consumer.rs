@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use super::warden::SERVER_KEYS;
 use super::{
     DoorKind, DoorReading, DoorSection, QUEUE_MAX_DEFAULT, RELATION_KEYS, all_words, positive, separator,
     spool_dir,
@@ -53,6 +54,16 @@ pub(super) const KINDS: &[DoorKind<ConsumerTarget>] = &[
         word: "misp-feed",
         keys: &["dir", "org", "org_uuid", "interval"],
         read: |reading, at, report| feed_target(reading, at, report).map(ConsumerTarget::MispFeed),
+    },
+    DoorKind {
+        word: "warden",
+        keys: SERVER_KEYS,
+        read: |reading, at, report| {
+            // It takes messages of IDEA, and nothing around them.
+            at.value.choice("format", "\"idea\"", report, |text| (text == "idea").then_some(()));
+            at.value.choice("form", "\"plain\"", report, |text| (text == "plain").then_some(()));
+            reading.warden_server(at, report).map(ConsumerTarget::Warden)
+        },
     },
 ];
 static WORDS: LazyLock<String> = LazyLock::new(|| all_words(KINDS));

@@ -38,6 +38,11 @@ pub(super) fn at_odds(
         }
     }
     for (line, door) in consumers {
+        if let Some((_, submit)) = submits.iter().find(|(_, submit)| sends_back(door, &submit.from)) {
+            let what = format!("sends back to the server what door {} reads there", submit.name);
+            let hint = "leave out what came from there: filter = 'meta.format != \"idea\"', or own = false";
+            found.push((*line, ConfigFault::AtOdds { door: door.name.to_string(), what, hint }));
+        }
         let back =
             submits.iter().find(|(_, submit)| !submit.adds.republish && returns(&door.to, &submit.from));
         if let Some((_, submit)) = back {
@@ -74,6 +79,16 @@ fn returns(out: &ConsumerTarget, back: &SubmitSource) -> bool {
             is_same_queue(out, back)
         }
         (ConsumerTarget::Spool(out), SubmitSource::Spool(back)) => out.dir == back.dir,
+        _ => false,
+    }
+}
+
+/// Returns whether messages of a server go back to it: this node published them.
+fn sends_back(out: &ConsumerSettings, back: &SubmitSource) -> bool {
+    match (&out.to, back) {
+        (ConsumerTarget::Warden(to), SubmitSource::Warden(from)) => {
+            out.own && out.filter.is_none() && to.url == from.server.url
+        }
         _ => false,
     }
 }

@@ -2,20 +2,26 @@
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::warden::SOURCE_KEYS;
 use super::{DoorKind, DoorReading, DoorSection, REDIS_KEYS, all_words, positive, separator, spool_dir};
 use crate::config::node::tlp;
+use crate::config::peer_file::span;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlSection, checked};
-use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource};
+use crate::door::{DoorAdds, SpoolSource, SubmitSettings, SubmitSource, TcpSource, WardenSource};
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
+
+/// Time between two questions to a server, in seconds.
+const POLL_DEFAULT_S: u64 = 30;
 
 /// The kinds of `from`.
 pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
@@ -42,6 +48,18 @@ pub(super) const KINDS: &[DoorKind<SubmitSource>] = &[
                 false => EventFormat::parse("idea"),
             };
             Some(SubmitSource::Spool(SpoolSource { dir: dir?, format: format? }))
+        },
+    },
+    DoorKind {
+        word: "warden",
+        keys: SOURCE_KEYS,
+        read: |reading, at, report| {
+            let server = reading.warden_server(at, report);
+            let wanted = "a time of 1s or more, like \"30s\" or \"5m\"";
+            let parse = |text: &str| span(text).filter(|seconds| *seconds > 0);
+            let poll_s = at.value.choice("poll", wanted, report, parse).unwrap_or(POLL_DEFAULT_S);
+            let poll = Duration::from_secs(poll_s);
+            Some(SubmitSource::Warden(WardenSource { server: server?, poll }))
         },
     },
     DoorKind { word: "socket", keys: &[], read: |_, _, _| Some(SubmitSource::Socket) },

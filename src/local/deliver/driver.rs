@@ -5,6 +5,7 @@
 
 mod holding;
 mod out_of_turn;
+mod refusing;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -21,7 +22,6 @@ use super::marker::HandedMark;
 use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::socket::ToConsumer;
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
-use crate::envelope::Body;
 use crate::format::intelmq::SetAside;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::ConsumerTable;
@@ -273,8 +273,11 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             if let Some(mark) = self.skipped(work) {
                 self.acknowledge(work.id, mark).await;
             } else if !work.run.is_empty() {
-                let Some(taken) = self.hand(&work.run).await else { return Ok(DoorEnd::Stopping) };
-                self.count(work, taken?).await;
+                match self.hand(&work.run).await {
+                    Some(Err(ReceiverError::Refused(why))) if self.refused(work, why.clone()).await? => {}
+                    None | Some(Err(ReceiverError::Refused(_))) => return Ok(DoorEnd::Stopping),
+                    Some(taken) => self.count(work, taken?).await,
+                }
             } else if work.then.is_some() {
                 if !self.pass(work).await? {
                     return Ok(DoorEnd::Stopping);
@@ -383,13 +386,12 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             }
             match self.write(&entry) {
                 PendingWrite::Lines(lines) => {
-                    let expires = entry.envelope.core().expires;
                     let last = lines.len();
                     for (at, (line, adapted)) in lines.into_iter().enumerate() {
                         bytes += line.len();
                         // The position passes when the receiver has all of them.
                         let mark = (at + 1 == last).then_some(mark);
-                        work.run.push(PreparedLine { mark, line, adapted, expires });
+                        work.run.push(PreparedLine { mark, line, adapted, entry: Arc::clone(&entry) });
                     }
                 }
                 PendingWrite::SetAside(record) => {
@@ -415,7 +417,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     fn drop_expired(&self, work: &mut DoorWork) {
         let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
         let before = work.run.len();
-        work.run.retain(|made| !self.has_expired(made.expires));
+        work.run.retain(|made| !self.has_expired(made.entry.envelope.core().expires));
         let gone = before - work.run.len();
         if gone == 0 {
             return;
@@ -445,17 +447,6 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 Some(why) => aside("separator", why),
             },
         }
-    }
-
-    fn record(&self, entry: &Entry, code: &str, why: String) -> AsideRecord {
-        let at = (self.behind.now)().wall;
-        let mut record = AsideRecord::new(at, self.counters.name(), code, why);
-        record.id = Some(entry.envelope.id().to_string());
-        // A sealed body stays so at rest: the journal has it.
-        if let Body::Plain(payload) = &entry.envelope.core().body {
-            record = record.with_line(payload);
-        }
-        record
     }
 
     /// Completes what is to happen behind the last line. After an error it is still to happen, and nothing is set aside

@@ -12,7 +12,7 @@ use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::door::SpoolTarget;
 use crate::files;
 use crate::local::counters::ConsumerCounters;
-use crate::local::submit::spool::SpoolDir;
+use crate::local::spool_dir::SpoolDir;
 
 /// Pause before a full directory is looked at again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);

@@ -2,13 +2,14 @@
 //! which it has taken. Each kind of door implements it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::marker::HandedMark;
 use crate::limits::RECEIVER_PATIENCE_MS;
-use crate::time::Timestamp;
+use crate::record::Entry;
 
 pub(crate) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS);
 
@@ -19,8 +20,8 @@ pub(crate) struct PreparedLine {
     pub mark: Option<HandedMark>,
     pub line: Vec<u8>,
     pub adapted: bool,
-    /// After this nobody may get it.
-    pub expires: Option<Timestamp>,
+    /// The entry that it is made of.
+    pub entry: Arc<Entry>,
 }
 
 /// Why the connection has ended, or is to end. It is tried again for ever.
@@ -36,6 +37,9 @@ pub(crate) enum ReceiverError {
     Answer(String),
     #[error("{}", .0.told())]
     Redis(#[from] crate::local::redis::RedisFault),
+    /// It never takes the first line that it was handed. The connection stands.
+    #[error("the receiver refuses it: {0}")]
+    Refused(String),
     /// A kind of receiver with errors of its own.
     #[error("{0}")]
     Other(String),
@@ -57,7 +61,8 @@ pub(crate) trait DeliveryTarget: Send + Sync + 'static {
     /// nothing and returns 0: ask again after a pause. It remembers what it took for [`DeliveryTarget::last_taken`].
     ///
     /// # Errors
-    /// Returns an error if the outcome of the first is not known: it is handed over again.
+    /// Returns an error if the outcome of the first is not known: it is handed over again. [`ReceiverError::Refused`] says
+    /// that it never takes the first.
     fn hand(&mut self, lines: &[PreparedLine]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
 
     /// Passes over an entry for good that is not for the receiver.

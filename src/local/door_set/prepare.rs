@@ -20,9 +20,11 @@ use crate::local::deliver::redis::destination::DestinationQueue;
 use crate::local::deliver::spool::SpoolReceiver;
 use crate::local::deliver::target::DeliveryTarget;
 use crate::local::deliver::tcp::TcpReceiver;
+use crate::local::deliver::warden::WardenReceiver;
 use crate::local::redis::QueuePlace;
 use crate::local::submit::door::SubmitOpener;
 use crate::local::submit::listening::Listening;
+use crate::local::submit::warden::WardenOpener;
 use crate::local::{DoorContext, LocalError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -120,7 +122,8 @@ pub(super) fn plan(
             to,
         }))
     };
-    let submits = settings.submits.iter().filter_map(|door| Some((door, source(door)?)));
+    let submits =
+        settings.submits.iter().filter_map(|door| Some((door, source(door, &plain.publisher, shared)?)));
     let submits = submits.map(|(door, from)| {
         let plan = if keeps(&door.name) {
             Ok(DoorPlan::Keep)
@@ -137,11 +140,20 @@ pub(super) fn plan(
 }
 
 /// Returns the source of a `[[submit]]`, of each kind; `None` for the socket, which is always open.
-fn source(door: &SubmitSettings) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
+fn source(
+    door: &SubmitSettings,
+    node: &PublisherName,
+    shared: &DoorContext,
+) -> Option<Result<Box<dyn SubmitOpener>, LocalError>> {
     Some(match &door.from {
         SubmitSource::Socket => return None,
         SubmitSource::IntelmqTcp(source) => Ok(Box::new(source.clone())),
         SubmitSource::Spool(source) => Ok(Box::new(source.clone())),
+        SubmitSource::Warden(source) => Ok(Box::new(WardenOpener {
+            node: source.server.node_name(node),
+            cursor: shared.behind.state.join("cursors").join(door.name.as_str()),
+            source: source.clone(),
+        })),
         SubmitSource::IntelmqRedis(queue) => queue_place(queue, &door.name).map(|place| Box::new(place) as _),
     })
 }
@@ -168,6 +180,10 @@ fn target(
             TargetOpener::new(target.dir.display().to_string(), move |_| {
                 FeedReceiver::new(target, publisher, handed, now)
             })
+        }
+        ConsumerTarget::Warden(server) => {
+            let handed = handed()?;
+            TargetOpener::new(server.url.to_string(), move |_| WardenReceiver::new(&server, handed))
         }
         ConsumerTarget::IntelmqTcp(target) => {
             let handed = handed()?;

@@ -42,6 +42,20 @@ impl SocketLine {
     }
 }
 
+/// Returns a JSON text as one line: line breaks between its tokens become blanks. In a string one is an error, and stays.
+pub(crate) fn one_line(mut text: Vec<u8>) -> Bytes {
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in &mut text {
+        match *byte {
+            b'\n' | b'\r' if !in_string => *byte = b' ',
+            b'"' if !is_escaped => in_string = !in_string,
+            _ => {}
+        }
+        is_escaped = in_string && *byte == b'\\' && !is_escaped;
+    }
+    Bytes::copy_from_slice(text.trim_ascii())
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TcpMessage {
     Whole(Bytes),

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::address::{RedisAddress, ServerPlace};
 use super::fault::RedisFault;
-use super::tls;
 use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
+use crate::local::tls;
 use crate::resolving::in_words;
 
 /// The address of a Redis, the authorities to trust there, and the place of its password.
@@ -78,7 +78,7 @@ impl RedisConnection {
                 if !tls {
                     return Self::log_in(server, stream, shown).await;
                 }
-                let connector = tls::trusting(server.ca_file.as_deref())?;
+                let connector = tls::trusting(server.ca_file.as_deref(), None)?;
                 let stream = tls::handshake(&connector, host, stream).await.map_err(unreachable)?;
                 Self::log_in(server, stream, shown).await
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use redis::{ErrorKind, RedisError};
 use thiserror::Error;
 
-use super::tls::TlsFault;
+use crate::local::tls::TlsFault;
 
 #[derive(Debug, Error)]
 pub enum RedisFault {

@@ -1,5 +1,5 @@
 //! The client of Redis, for IntelMQ's queues as its own pipeline class uses them: lists, pushed left and popped right,
-//! with `QUEUE-internal` for elements in flight. In reading order: `address` (where), `tls`, `fault` (faults and their
+//! with `QUEUE-internal` for elements in flight. In reading order: `address` (where), `fault` (faults and their
 //! fixes), `connection` (one connection, every answer with a deadline). The doors on both sides of it are
 //! `submit::redis` and `deliver::redis`.
 //!
@@ -8,7 +8,6 @@
 mod address;
 pub(crate) mod connection;
 pub(crate) mod fault;
-mod tls;
 
 use crate::door::RedisQueue;
 

@@ -1,6 +1,7 @@
 //! The way in: from the pipeline's lines and events to the core. In reading order: `submission` (from a line to its
 //! outcome), `socket` (`in.sock`), `door` (shared by the doors of `intelmesh.toml`), `tcp` with `turns`, `redis`,
-//! and `spool`.
+//! `spool`, and
+//! `warden`.
 
 pub(crate) mod door;
 pub(crate) mod listening;
@@ -10,3 +11,4 @@ pub(crate) mod spool;
 pub(crate) mod submission;
 pub(crate) mod tcp;
 pub(crate) mod turns;
+pub(crate) mod warden;

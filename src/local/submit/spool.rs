@@ -5,7 +5,6 @@
 mod claim;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,33 +21,10 @@ use crate::files;
 use crate::limits::DOOR_RETRY_MS;
 use crate::local::dead_letter::record::AsideRecord;
 use crate::local::framing::SocketLine;
+use crate::local::spool_dir::SpoolDir;
 
 /// Pause between two looks at an empty directory.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The parts of a spool.
-const PARTS: [&str; 3] = ["temp", "incoming", "errors"];
-
-/// A directory with `temp`, `incoming` and `errors`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SpoolDir {
-    pub dir: PathBuf,
-}
-
-impl SpoolDir {
-    pub fn place(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    fn is_whole(&self) -> bool {
-        PARTS.iter().all(|name| self.place(name).is_dir())
-    }
-
-    /// Makes the directories that are missing. Messages may be sensitive: other accounts read them by the group.
-    pub fn prepare(&self) -> io::Result<()> {
-        PARTS.iter().try_for_each(|name| files::make_dir(&self.place(name), 0o750))
-    }
-}
-
 /// One `[[submit]]` from a spool.
 struct SpoolDoor {
     files: SpoolFiles,

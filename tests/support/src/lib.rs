@@ -18,9 +18,11 @@ pub mod shape;
 pub mod system;
 pub mod toml_lines;
 pub mod wait;
+mod warden;
 
 pub use dice::Dice;
 pub use node::{Doors, Node, Said, binary, copy_dir, free_port, pair, trust, trust_by};
 pub use pipeline::{Consumer, Handed, Submitter};
 pub use redis::{Redis, RedisClient};
 pub use wait::{Stopwatch, pace, wait_for, wait_until};
+pub use warden::Warden;

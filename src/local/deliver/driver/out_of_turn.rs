@@ -25,12 +25,20 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 HandedAgain::SetAside
             }
             PendingWrite::Lines(lines) => {
-                let prepared = |(line, adapted)| PreparedLine { mark: None, line, adapted, expires: None };
+                let prepared =
+                    |(line, adapted)| PreparedLine { mark: None, line, adapted, entry: entry.clone() };
                 let made: Vec<PreparedLine> = lines.into_iter().map(prepared).collect();
-                let mut left = made.as_slice();
+                let (mut left, mut refused) = (made.as_slice(), Vec::new());
                 while !left.is_empty() {
-                    let Some(taken) = self.hand(left).await else { return Ok(()) };
-                    left = &left[taken?.min(left.len())..];
+                    let taken = match self.hand(left).await {
+                        None => return Ok(()),
+                        Some(Err(ReceiverError::Refused(why))) => {
+                            refused.push(why);
+                            1
+                        }
+                        Some(taken) => taken?,
+                    };
+                    left = &left[taken.min(left.len())..];
                     if left.len() < made.len() {
                         continue;
                     }
@@ -40,8 +48,15 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     }
                 }
                 let adapted = made.iter().filter(|made| made.adapted).count();
-                self.counters.handed(made.len() as u64, adapted as u64);
-                HandedAgain::Taken
+                self.counters.handed((made.len() - refused.len()) as u64, adapted as u64);
+                if let Some(why) = refused.pop() {
+                    if !self.set_aside(&self.record(&entry, "refused_there", why)).await {
+                        return Ok(());
+                    }
+                    HandedAgain::SetAside
+                } else {
+                    HandedAgain::Taken
+                }
             }
         };
         // The requester may have gone.

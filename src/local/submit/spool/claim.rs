@@ -11,9 +11,10 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::SpoolDir;
 use crate::files;
 use crate::limits::LINE_BYTES_MAX;
+use crate::local::framing::one_line;
+use crate::local::spool_dir::SpoolDir;
 
 /// Files that are claimed at once.
 const CLAIMS_MAX: usize = 64;
@@ -223,19 +224,5 @@ fn read_message(path: &Path) -> io::Result<Bytes> {
     if bytes.len() > LINE_BYTES_MAX {
         return Ok(bytes.into());
     }
-    join_lines(&mut bytes);
-    Ok(Bytes::copy_from_slice(bytes.trim_ascii()))
-}
-
-/// Makes blanks of the line breaks between the tokens of a JSON text. In a string one is an error, and stays.
-fn join_lines(text: &mut [u8]) {
-    let (mut in_string, mut is_escaped) = (false, false);
-    for byte in text {
-        match *byte {
-            b'\n' | b'\r' if !in_string => *byte = b' ',
-            b'"' if !is_escaped => in_string = !in_string,
-            _ => {}
-        }
-        is_escaped = in_string && *byte == b'\\' && !is_escaped;
-    }
+    Ok(one_line(bytes))
 }

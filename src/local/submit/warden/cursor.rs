@@ -1,0 +1,35 @@
+//! The place up to which a Warden server was read, in `cursors/NAME`. It is replaced whole and synced once the messages
+//! before it are settled: after a crash some come again, and none is left out.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::door::ServerUrl;
+use crate::files;
+
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    /// The ids of another server mean nothing here.
+    url: String,
+    id: u64,
+}
+
+pub(super) struct CursorFile(pub PathBuf);
+
+impl CursorFile {
+    /// Returns the cursor on this server; `None` if there is none yet.
+    pub fn read(&self, url: &ServerUrl) -> Option<u64> {
+        let cursor: Cursor = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
+        (cursor.url == url.to_string()).then_some(cursor.id)
+    }
+
+    pub fn write(&self, url: &ServerUrl, id: u64) -> io::Result<()> {
+        files::make_dir(files::dir_of(&self.0), 0o700)?;
+        let mut text = serde_json::to_vec(&Cursor { url: url.to_string(), id })?;
+        text.push(b'\n');
+        files::replace(&self.0, &text, 0o600)
+    }
+}
