@@ -45,6 +45,8 @@ pub enum AuditedAction {
     Reloaded,
     ConsumerRemoved,
     ConsumerRewound,
+    ClientAdded,
+    ClientRemoved,
 }
 
 /// One line (`intelmesh.audit/1`).

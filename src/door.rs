@@ -17,7 +17,9 @@ use crate::filter::Filter;
 use crate::format::foreign::feed::FeedIdentity;
 use crate::format::foreign::{BodyFormat, default_node_name, is_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
-use crate::format::{DeliveryForm, DoorDefaults, HandOff, MessageRule, MultipleValues, StripRule};
+use crate::format::{
+    DeliveryForm, DoorDefaults, FieldRemoval, HandOff, MessageRule, MultipleValues, StripRule,
+};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
@@ -140,8 +142,10 @@ impl SubmitSettings {
             tlp: adds.tlp,
             to: adds.to,
             ids: adds.ids.unwrap_or(plain.ids),
-            strip: adds.strip.unwrap_or(plain.strip),
-            mask_secrets: adds.mask_secrets.unwrap_or(plain.mask_secrets),
+            removal: FieldRemoval {
+                strip: adds.strip.unwrap_or(plain.removal.strip),
+                mask_secrets: adds.mask_secrets.unwrap_or(plain.removal.mask_secrets),
+            },
             republish: adds.republish,
             seal: adds.seal,
             multiple_values: adds.multiple_values,

@@ -2,6 +2,8 @@
 //! and the change that would be necessary. The one function behind `submit --dry-run`, `event show` and `peer explain`.
 //! It decides nothing itself: that is `policy::share`.
 
+mod clients;
+
 use serde::{Serialize, Serializer};
 
 use crate::config::PeerFile;
@@ -9,6 +11,8 @@ use crate::envelope::Core;
 use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
+
+pub use clients::share_with_client;
 
 /// The answer of policy for one event and one peer (`intelmesh.explain/1` has a list of them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -106,6 +106,8 @@ mod resolving;
 mod terminal;
 #[cfg(feature = "node")]
 mod transport;
+#[cfg(feature = "node")]
+mod web;
 
 /// For tests and the simulator.
 #[cfg(any(test, feature = "sim"))]

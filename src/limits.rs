@@ -3,6 +3,8 @@
 
 mod messages;
 mod relations;
+mod web;
+pub use web::*;
 
 pub use messages::*;
 
@@ -390,8 +392,6 @@ pub const ASIDE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Connections to one TCP door at a time; one more replaces the one that was silent longest.
 pub const TCP_CONNECTIONS_MAX: usize = 128;
-/// Connections to `[metrics]` at once; more wait. A scraper needs one.
-pub const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// KiB of events that one TCP door holds until they are answered, over all connections. Beyond it no more is read.
 pub const TCP_HELD_KIB_MAX: u32 = 64 * 1024;

@@ -12,6 +12,7 @@ use crate::filter::{Filter, FilterFacts, FilterFailure};
 use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::time::Timestamp;
 
+mod client;
 mod hand_off;
 mod keys;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tests;
 mod withdrawal;
 
 pub use crate::tlp::Tlp;
+pub use client::share_with_client;
 pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
 use keys::KeyBook;
 pub use keys::KeyFault;
@@ -369,19 +371,28 @@ pub fn share(
     peer: &Peer,
     now: Option<Timestamp>,
 ) -> Result<(), WithheldReason> {
-    let publisher = &core.id.publisher;
-    if peer.has_name(publisher) {
+    if peer.has_name(&core.id.publisher) {
         return Ok(());
     }
+    shared(core, path, own, (&peer.share, peer.is_among(&core.to)), now)
+}
+
+/// Decides by the `[share]` of a reader that is not the publisher, and whether the event names it.
+fn shared(
+    core: &Core,
+    path: &HopPath,
+    own: &NodeNames,
+    (share, is_named): (&Share, bool),
+    now: Option<Timestamp>,
+) -> Result<(), WithheldReason> {
     if let (Some(expires), Some(now)) = (core.expires, now)
         && expires <= now
     {
         return Err(WithheldReason::Expired);
     }
-    let is_own = own.has(publisher);
-    let is_named = peer.is_among(&core.to);
+    let is_own = own.has(&core.id.publisher);
     let sealed = core.body.is_sealed();
-    if peer.share.seal && !sealed {
+    if share.seal && !sealed {
         return Err(WithheldReason::NotSealed);
     }
     // Asked before the label: to loosen what the peer may have does not help if others are named.
@@ -389,7 +400,7 @@ pub fn share(
     if narrowed && !core.to.is_empty() && !is_named {
         return Err(WithheldReason::NotNamed);
     }
-    if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
+    if core.tlp > share.tlp_max && !(sealed && is_named) {
         return Err(WithheldReason::TlpMax);
     }
     let travels = match core.tlp {
@@ -407,7 +418,7 @@ pub fn share(
     if is_bare_withdrawal(core) {
         return Ok(());
     }
-    match admitted(peer.share.filter.as_deref(), core, path) {
+    match admitted(share.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(WithheldReason::Filter),
         Err(_) => Err(WithheldReason::FilterFailed),

@@ -63,6 +63,10 @@ mod node {
         CheckReport, DialOutcome, PeerAddresses, Stranger, Transport, TransportConfig, TransportError,
     };
 
+    pub mod http {
+        pub use crate::web::fuzz::read_request;
+    }
+
     pub mod audit {
         pub use crate::audit::who;
     }

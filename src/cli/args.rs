@@ -2,6 +2,7 @@
 //! come from it. What the verbs do is in the file of their noun.
 
 mod aside;
+mod client;
 mod consumer;
 mod convert;
 mod event;
@@ -22,6 +23,7 @@ use crate::policy::Tlp;
 use crate::status::HealthCode;
 
 pub use aside::AsideVerb;
+pub use client::{ClientAddArgs, ClientVerb};
 pub use consumer::ConsumerVerb;
 pub use convert::{ConvertArgs, ConvertForm};
 pub use event::{EventListArgs, EventVerb, TraceArgs};
@@ -165,6 +167,9 @@ Read it before you send it: it names your peers and doors.")]
     /// List, show, remove or rewind consumers: readers whose position the node keeps.
     #[command(subcommand, arg_required_else_help = true)]
     Consumer(ConsumerVerb),
+    /// Add, list or remove clients: who may read and post over HTTP, without a node of its own.
+    #[command(subcommand, arg_required_else_help = true)]
+    Client(ClientVerb),
     /// List events that a door could not pass on (its dead-letter queue), or retry them.
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),

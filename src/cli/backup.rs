@@ -54,7 +54,7 @@ struct BackupPart {
     is_secret: bool,
 }
 
-fn parts(config: &NodeConfig) -> [BackupPart; 6] {
+fn parts(config: &NodeConfig) -> [BackupPart; 8] {
     let paths = &config.paths;
     let part = |name, dir: &Path| BackupPart { name, dir: dir.to_owned(), is_secret: false };
     let secret = |name, dir: &Path| BackupPart { name, dir: dir.to_owned(), is_secret: true };
@@ -64,6 +64,8 @@ fn parts(config: &NodeConfig) -> [BackupPart; 6] {
         part("peers/removed", &paths.peers.join("removed")),
         part("groups", &paths.groups),
         part("lists", &paths.lists),
+        part("clients", &paths.clients),
+        part("clients/removed", &paths.clients.join("removed")),
         secret("statements", &paths.state.join("statements")),
     ]
 }

@@ -160,10 +160,12 @@ fn fallback(dir: &Path) -> NodeConfig {
             peers: dir.join("peers"),
             groups: dir.join("groups"),
             lists: dir.join("lists"),
+            clients: dir.join("clients"),
         },
         socket_group: None,
         log: None,
         doors: DoorSettings::default(),
+        web: None,
         metrics: None,
         on_health: Vec::new(),
     }
@@ -206,8 +208,10 @@ fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
 
 /// Checks that others may not write these paths: if they can, they can pose as anyone.
 fn writable(config: &NodeConfig, found: &mut CheckFindings) {
-    let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
-    let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
+    let dirs = [&config.paths.peers, &config.paths.clients];
+    let mut paths = vec![config.dir.join(NODE_FILE)];
+    paths.extend(dirs.map(Clone::clone));
+    let files = dirs.into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
     paths.extend(
         files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")),
     );

@@ -122,7 +122,8 @@ impl From<KeyringError> for CommandFailure {
 impl From<WriteError> for CommandFailure {
     fn from(error: WriteError) -> Self {
         let exit = match error {
-            WriteError::OtherKey { .. }
+            WriteError::ClientExists { .. }
+            | WriteError::OtherKey { .. }
             | WriteError::KnownAs(_)
             | WriteError::AliasOf { .. }
             | WriteError::PeerExists { .. }

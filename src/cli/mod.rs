@@ -8,6 +8,7 @@ mod aside;
 mod asking;
 mod backup;
 mod check;
+mod client;
 mod clock;
 mod colour;
 mod consumer;
@@ -99,6 +100,7 @@ fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
         Verb::Restore { from, node } => restore(&from, node.or(dir)),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
+        Verb::Client(verb) => client::client(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Convert(args) => convert::convert(&args),

@@ -1,11 +1,12 @@
 //! The operator's files, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with file, line and
 //! remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places), `address`, `node`
 //! (`intelmesh.toml`), `doors` (its `[[submit]]` and `[[consumer]]`), `peer_file` (one peer), `groups` (names for
-//! several peers), `peers` (all, and reloads), `write` (for `init` and `peer add`, in the command line alone).
+//! several peers), `client_file` (one client of the HTTP door), `peers` (all, and reloads), `write` (for `init` and `peer add`, in the command line alone).
 //!
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
 pub mod address;
+mod client_file;
 mod doors;
 pub mod filters;
 pub mod groups;
@@ -16,15 +17,18 @@ pub mod peer_file;
 pub mod peers;
 pub mod problem;
 mod reading;
+pub mod web;
 pub mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use client_file::{ClientFile, TokenHash};
 pub use filters::FileLists;
 pub use node::{JournalSettings, NodeConfig, NodePaths};
 pub use peer_file::{PeerFile, PeerPairing, span};
 pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
+pub use web::WebSettings;
 
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";

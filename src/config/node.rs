@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use super::doors::{CONSUMER_KEYS, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlSection, checked, parse, read};
+use super::web::{WEB_KEYS, WebSettings, web};
 use super::{address, log_level};
 use crate::door::DoorSettings;
 use crate::format::DoorDefaults;
@@ -29,24 +30,26 @@ const KEYS: &[&str] = &[
     "paths",
     "submit",
     "consumer",
+    "web",
     "metrics",
     "on_health",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const METRICS_KEYS: &[&str] = &["listen"];
-const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
-static SECTIONS: LazyLock<[KnownKeys; 6]> = LazyLock::new(|| {
+const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists", "clients"];
+static SECTIONS: LazyLock<[KnownKeys; 7]> = LazyLock::new(|| {
     [
         ("", KEYS),
         ("journal", JOURNAL_KEYS),
         ("paths", PATHS_KEYS),
+        ("web", WEB_KEYS),
         ("metrics", METRICS_KEYS),
         ("[submit]", &SUBMIT_KEYS),
         ("[consumer]", &CONSUMER_KEYS),
     ]
 });
 /// Settings of later versions: refused, never ignored.
-const LATER: &[&str] = &["web", "seal", "groups"];
+const LATER: &[&str] = &["seal", "groups"];
 
 /// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
@@ -86,6 +89,8 @@ pub struct NodeConfig {
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
     pub doors: DoorSettings,
+    /// The HTTP door; `None`: there is none.
+    pub web: Option<WebSettings>,
     /// Where `/metrics` and `/healthz` are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// Program and arguments that run at each change of health; empty if there is none.
@@ -111,6 +116,8 @@ pub struct NodePaths {
     pub groups: PathBuf,
     /// The lists that filters name.
     pub lists: PathBuf,
+    /// The clients of the HTTP door.
+    pub clients: PathBuf,
 }
 
 impl NodePaths {
@@ -168,6 +175,7 @@ impl NodeConfig {
         let on_health = on_health(&top, &mut report);
         let metrics = metrics(&top, &mut report);
         let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
+        let web = web(dir, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
@@ -183,6 +191,7 @@ impl NodeConfig {
                 socket_group,
                 log,
                 doors,
+                web,
                 metrics,
                 on_health,
             }),
@@ -349,6 +358,7 @@ fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> No
         peers: path("peers", dir.join("peers")),
         groups: path("groups", dir.join("groups")),
         lists: path("lists", dir.join("lists")),
+        clients: path("clients", dir.join("clients")),
     }
 }
 
@@ -418,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        let errors = NodeConfig::parse(Path::new("d"), "name = \"a\"\n[web]\nlisten = \"y\"").unwrap_err();
+        let errors = NodeConfig::parse(Path::new("d"), "name = \"a\"\n[groups]\nx = \"y\"").unwrap_err();
         assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)));
     }
 

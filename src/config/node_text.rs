@@ -22,6 +22,12 @@ const ON_HEALTH: &str = r#"# Runs at each change of health, with INTELMESH_CODE,
 # _HINT in its environment. (restart)
 # on_health = ["/usr/local/bin/tell-us"]"#;
 
+const OTHER_PLACES: &str = r#"# keys = "keys"
+# peers = "peers"
+# groups = "groups"
+# lists = "lists"
+# clients = "clients""#;
+
 /// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
 pub(super) fn node_text(new: &NewNode) -> String {
     let listen = if new.listen.is_empty() { vec![LISTEN_DEFAULT.to_owned()] } else { new.listen.clone() };
@@ -68,10 +74,6 @@ default_tlp = "GREEN"
 
 {watching}# Where things lie; relative to this file. (restart)
 {places}
-# keys = "keys"
-# peers = "peers"
-# groups = "groups"
-# lists = "lists"
 
 # Where IntelMQ's events come in: its TCP output connects here. `strip` are the fields that stay at home; what
 # stands there is the default. (reload)
@@ -102,12 +104,14 @@ pub(super) fn sample() -> String {
 
 fn places(new: &NewNode) -> String {
     match new.places {
-        Some((state, run)) => format!("[paths]\nstate = {}\nrun = {}", text(state), text(run)),
-        None => "# [paths]\n# state = \".\"\n# run = \"run\"".to_owned(),
+        Some((state, run)) => {
+            format!("[paths]\nstate = {}\nrun = {}\n{OTHER_PLACES}", text(state), text(run))
+        }
+        None => format!("# [paths]\n# state = \".\"\n# run = \"run\"\n{OTHER_PLACES}"),
     }
 }
 
-/// The settings of those who watch the node.
+/// The settings of those who watch the node, or use it over HTTP.
 fn watching() -> String {
     let listen = text(METRICS_LISTEN_DEFAULT);
     format!(
@@ -115,6 +119,11 @@ fn watching() -> String {
 # network. (restart)
 # [metrics]
 # listen = {listen}
+
+# Where clients read and post over HTTP, without a node of their own; `intelmesh client add` makes one. Beyond
+# loopback it needs tls_cert and tls_key. (restart)
+# [web]
+# listen = "127.0.0.1:4880"
 
 "#
     )

@@ -141,7 +141,7 @@ impl PeerFile {
         let pairing = pairing(&top, &mut report);
         let care = care(&top, &mut report);
         let lines = rule_lines(&top, &report);
-        let share = share(&top, lists, &mut report);
+        let share = share(&top, SHARE_KEYS, LATER_SHARE, lists, &mut report);
         let (receive, ignore) = receive(&top, lists, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
             report.problems.sort_by_key(|problem| problem.line);
@@ -217,6 +217,19 @@ fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerPairing 
     }
 }
 
+impl RuleLines {
+    /// Returns the lines of `[share]`. Faults of the section are reported when it is read.
+    pub(super) fn of_share(top: &TomlSection<'_, '_>, report: &ConfigReport) -> Self {
+        let Some(section) = top.table("share") else { return Self::default() };
+        Self {
+            tlp_max: section.line_where_typed("tlp_max", report),
+            seal: section.line_where_typed("seal", report),
+            filter: section.line_where_typed("where", report),
+            ..Self::default()
+        }
+    }
+}
+
 fn care(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerCare {
     let contact = top.text("contact", report).map(|at| at.value.chars().take(CONTACT_CHARS_MAX).collect());
     let wanted = "a time of 1m or more, like \"1h\" or \"2d\"";
@@ -238,19 +251,12 @@ pub fn span(text: &str) -> Option<u64> {
 }
 
 fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
-    let mut lines = RuleLines {
+    RuleLines {
         paused: top.line_where_typed("paused", report),
         pending: top.line_where_typed("pending", report),
         revoked: top.line_where_typed("revoked", report),
-        ..RuleLines::default()
-    };
-    // Faults of the section are reported when it is read.
-    if let Some(section) = top.table("share") {
-        lines.tlp_max = section.line_where_typed("tlp_max", report);
-        lines.seal = section.line_where_typed("seal", report);
-        lines.filter = section.line_where_typed("where", report);
+        ..RuleLines::of_share(top, report)
     }
-    lines
 }
 
 fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
@@ -260,9 +266,16 @@ fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<Publ
     names.unwrap_or_default()
 }
 
-fn share(top: &TomlSection<'_, '_>, lists: &dyn FilterLists, report: &mut ConfigReport) -> Share {
+/// Reads `[share]` of a peer or a client.
+pub(super) fn share(
+    top: &TomlSection<'_, '_>,
+    keys: &'static [&'static str],
+    later: &[&str],
+    lists: &dyn FilterLists,
+    report: &mut ConfigReport,
+) -> Share {
     let mut share = Share::default();
-    if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
+    if let Some(section) = top.section("share", keys, later, report) {
         share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
         share.seal = section.flag("seal", report).unwrap_or(share.seal);
         share.filter = filter(&section, "where", lists, report);
@@ -286,7 +299,11 @@ fn receive(
     (receive, ignore)
 }
 
-fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
+pub(super) fn rate(
+    section: &TomlSection<'_, '_>,
+    key: &'static str,
+    report: &mut ConfigReport,
+) -> Option<Rate> {
     section.choice(key, "a rate like \"100/s\"", report, |text| {
         let number = text.strip_suffix("/s")?.trim_end();
         let digits = number.bytes().all(|b| b.is_ascii_digit());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 
+use super::client_file::{self, ClientFile};
 use super::filters::FileLists;
 use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, NodePaths};
@@ -24,6 +25,8 @@ pub struct PeerFiles {
     pub peers: Vec<PeerFile>,
     /// By name; each of their members is a peer, or this node.
     pub groups: Vec<GroupFile>,
+    /// Clients of the HTTP door, by name.
+    pub clients: Vec<ClientFile>,
     /// For as long as they last, in the order of file and line.
     pub problems: Vec<ConfigProblem>,
 }
@@ -33,12 +36,13 @@ pub struct PeerFiles {
 pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
 impl FilesFingerprint {
-    /// Returns the fingerprint of peers and groups, and of the lists that filters may name.
+    /// Returns the fingerprint of peers, groups and clients, and of the lists that filters may name.
     pub fn of_agreements(paths: &NodePaths) -> Self {
-        let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
+        let dirs = [&paths.peers, &paths.groups, &paths.clients];
+        let [peers, groups, clients] = dirs.map(|dir| toml_paths(dir).unwrap_or_default());
         let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
         let lists = lists.map(|entry| entry.path()).take(LISTS_MAX).collect();
-        Self::of_files([peers, groups, lists].concat())
+        Self::of_files([peers, groups, clients, lists].concat())
     }
 
     /// Returns the part of the fingerprint that lies in `dir`.
@@ -105,9 +109,13 @@ impl PeerFiles {
         let mut files = Self { peers, ..Self::default() };
         let (groups, group_problems) = groups::load(config, &files.peers, &self.groups);
         files.groups = groups;
+        let (clients, client_problems) =
+            client_file::load(config, &FileLists::new(&config.paths.lists), &self.clients);
+        files.clients = clients;
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         // Behind those of peer files, which may be their cause.
         problems.extend(group_problems);
+        problems.extend(client_problems);
         Self { problems, ..files }
     }
 

@@ -90,6 +90,10 @@ pub enum ConfigFault {
     FileName(String),
     #[error("\"{0}\" is not a valid name for a group")]
     GroupName(String),
+    #[error("\"{0}\" is not a valid name for a client")]
+    ClientName(String),
+    #[error("the same token as in {}", .0.display())]
+    SameToken(PathBuf),
     #[error("\"{key}\": {fault}")]
     Filter { key: &'static str, fault: FilterFault },
     #[error("this is our own name")]
@@ -114,10 +118,14 @@ pub enum ConfigFault {
     DoorName(String),
     #[error("\"listen\": {0} can be reached by others, and \"allow\" does not say who may")]
     OpenDoor(std::net::SocketAddr),
+    #[error("\"listen\": {0} can be reached by others, and there is no TLS")]
+    OpenWeb(std::net::SocketAddr),
     #[error("door {door} {what}")]
     AtOdds { door: String, what: String, hint: &'static str },
     #[error("more than {0} groups")]
     TooManyGroups(usize),
+    #[error("more than {0} clients")]
+    TooManyClients(usize),
 }
 
 impl ConfigFault {
@@ -147,6 +155,12 @@ impl ConfigFault {
             Self::GroupName(_) => {
                 Some("the file's name is the group's: 1 to 32 of a-z, 0-9 and \"-\"".into())
             }
+            Self::ClientName(_) => {
+                Some("the file's name is the client's: 1 to 32 of a-z, 0-9 and \"-\"".into())
+            }
+            Self::SameToken(_) => {
+                Some("one token is one client: intelmesh client remove one of them, and add it again".into())
+            }
             Self::OwnName | Self::OwnKey => Some("a node is no peer of its own: remove the file".into()),
             Self::SameKey(_) => {
                 Some("one key is one peer: keep one file, with the other name in aliases".into())
@@ -163,6 +177,9 @@ impl ConfigFault {
             Self::DoorName(_) => Some("give one of them a name of its own: name = \"…\"".into()),
             Self::OpenDoor(_) => Some(
                 "listen on 127.0.0.1, or name the networks of your bots: allow = [\"192.0.2.0/24\"]".into(),
+            ),
+            Self::OpenWeb(_) => Some(
+                "listen on 127.0.0.1 behind a proxy, or name a certificate: tls_cert = \"FILE\", tls_key = \"FILE\"".into(),
             ),
             Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
             _ => None,

@@ -1,6 +1,7 @@
 //! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write is whole or
 //! not at all (`files`), and keeps the operator's comments and order. The running node writes nothing here.
 
+mod clients;
 mod rename;
 mod revoked;
 
@@ -20,6 +21,7 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 pub use super::node_text::NewNode;
+pub use clients::{NewClient, add_client, remove_client};
 pub use rename::rename_peer;
 
 /// The widest permissions of the operator's files: others may read them.
@@ -30,6 +32,8 @@ const DIR_MODE: u32 = 0o755;
 pub enum WriteError {
     #[error("{} is a node already", .0.display())]
     NodeExists(PathBuf),
+    #[error("client \"{name}\" is there already: {}", .file.display())]
+    ClientExists { name: PublisherName, file: PathBuf },
     #[error("\"{name}\" has another key in {}", .file.display())]
     OtherKey { name: PublisherName, file: PathBuf },
     #[error("this key is that of {} already", .0.display())]
@@ -50,6 +54,9 @@ impl WriteError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NodeExists(_) => Some("choose another directory, or go on with this one: intelmesh run"),
+            Self::ClientExists { .. } => {
+                Some("a new token for it: intelmesh client remove NAME, then add it again")
+            }
             Self::OtherKey { .. } => Some(
                 "a new key is a new pairing: make sure that it is theirs, intelmesh peer remove, then add again",
             ),
@@ -322,7 +329,7 @@ pub struct RemovedPeer {
     pub revoked_in: Option<PathBuf>,
 }
 
-/// Below `peers/`.
+/// Below `peers/` and `clients/`.
 const REMOVED_DIR: &str = "removed";
 
 /// Moves a peer's file to `removed/`, with the time behind its name; its cursors are the journal's and stay. A key that
@@ -336,6 +343,11 @@ pub fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError
         Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,
         _ => None,
     };
+    Ok(RemovedPeer { copy: move_to_removed(file, at)?, revoked_in })
+}
+
+/// Moves a file to `removed/` beside it, with the time behind its name, and returns where it is now.
+fn move_to_removed(file: &Path, at: Timestamp) -> Result<PathBuf, WriteError> {
     let failed = |error| WriteError::Io { file: file.to_owned(), error };
     let dir = files::dir_of(file);
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -343,7 +355,7 @@ pub fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError
     let copy = dir.join(REMOVED_DIR).join(format!("{name}-{time}"));
     files::make_dir(&dir.join(REMOVED_DIR), DIR_MODE).map_err(failed)?;
     files::rename(file, &copy).map_err(failed)?;
-    Ok(RemovedPeer { copy, revoked_in })
+    Ok(copy)
 }
 
 fn open(file: &Path) -> Result<DocumentMut, WriteError> {

@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 pub enum ReaderName {
     Peer(PublisherName),
     Consumer(String),
+    /// Of the HTTP door.
+    Client(PublisherName),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,7 @@ impl DeliveryRecord {
         let who = match &self.reader {
             ReaderName::Peer(name) => name.to_string(),
             ReaderName::Consumer(name) => format!("consumer {name}"),
+            ReaderName::Client(name) => format!("client {name}"),
         };
         let by = self.by.map(|at| format!(" by {at}")).unwrap_or_default();
         let why = self.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
-use crate::protocol::io::{CommandRefused, DialFailure, StartPosition};
+use crate::protocol::io::{CommandRefused, DialFailure, PositionMove, StartPosition};
 use crate::record::{ConsumerName, Entry};
 use crate::status::incidents::Acknowledged;
 use crate::status::{HealthCode, Snapshot};
@@ -35,6 +35,8 @@ pub enum ControlAsk {
     Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
     Feeds(oneshot::Sender<FeedFacts>),
     Consumers(oneshot::Sender<ConsumerFacts>),
+    /// The position of one of them, as it is on disk.
+    Position(ConsumerName, oneshot::Sender<Option<u64>>),
     Waiting(oneshot::Sender<WaitingFacts>),
     Command(AskCommand, oneshot::Sender<Result<(), CommandRefused>>),
     /// Read `peers/` again; answered once it is in force.
@@ -60,6 +62,7 @@ pub enum AskCommand {
     AcceptClock,
     RemoveConsumer { name: ConsumerName },
     RewindConsumer { name: ConsumerName, to: StartPosition },
+    PlaceConsumer { name: ConsumerName, to: PositionMove },
     Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
@@ -90,7 +93,8 @@ impl ControlService {
         serde_json::to_string(&reply).into_iter().collect()
     }
 
-    async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
+    /// Answers one request, whoever asks.
+    pub async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
         match request {
             ControlRequest::Status => {
                 let doors = self.ask(ControlAsk::Doors).await?;
@@ -185,6 +189,7 @@ impl ControlService {
             CommandRefused::UnknownPeer(_) => refusal.hint("intelmesh peer list"),
             CommandRefused::UnknownConsumer(_) => refusal.hint("intelmesh consumer list"),
             CommandRefused::NothingWaits(_) => refusal.hint("intelmesh event waiting lists what waits"),
+            CommandRefused::TooManyConsumers => refusal.hint("intelmesh consumer remove NAME"),
             CommandRefused::NotStored(_) => refusal,
         })
     }
@@ -324,7 +329,7 @@ async fn of_store<T: Send + 'static>(
 
 fn consumer_name(text: &str) -> Result<ConsumerName, ControlRefusal> {
     let unknown = |_| ControlRefusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
-    ConsumerName::parse(text).map_err(unknown)
+    ConsumerName::parse_any(text).map_err(unknown)
 }
 
 fn outcome_text(outcome: DialOutcome) -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::config::PeerFile;
+use crate::config::{ClientFile, PeerFile};
 use crate::control::{DeliveryRecord, DeliveryState, ReaderName};
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
@@ -14,9 +14,11 @@ use crate::policy::{TrustList, WithheldReason};
 use crate::protocol::sent::SentException;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::record::{ConsumerName, Entry};
+use crate::status::ClientStatus;
 use crate::time::Timestamp;
 use crate::wire::VerdictNumber;
 
+mod clients;
 mod consumers;
 
 /// Places of one reader that are remembered with their time; the older half of them ever farther apart.
@@ -84,6 +86,8 @@ pub struct DeliverySources<'a> {
     pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,
+    pub clients: &'a [ClientFile],
+    pub client_status: Vec<ClientStatus>,
     pub now: Timestamp,
 }
 
@@ -91,7 +95,8 @@ pub struct DeliverySources<'a> {
 pub fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
     let peers = sources.files.iter().map(|file| peer(entry, file, sources));
     let consumers = sources.view.consumers.iter().map(|at| consumers::consumer(entry, at, sources));
-    peers.chain(consumers).collect()
+    let clients = sources.clients.iter().map(|file| clients::client(entry, file, sources));
+    peers.chain(consumers).chain(clients).collect()
 }
 
 fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> DeliveryRecord {

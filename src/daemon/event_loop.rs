@@ -25,6 +25,7 @@ use crate::daemon::on_health::HealthHook;
 use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::timings::StoreTimings;
 use crate::daemon::undeliverable::UndeliverableEvents;
+use crate::daemon::web::WebParts;
 use crate::daemon::workers::CheckWorkers;
 use crate::daemon::{keys, log, renamed, service};
 use crate::envelope::statement::claimed_publisher;
@@ -58,6 +59,7 @@ pub struct NodeParts {
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
     pub doors: LocalDoors,
+    pub web: WebParts,
     pub inputs: mpsc::Sender<Input>,
 }
 

@@ -83,7 +83,7 @@ impl NodeMetrics {
     }
 
     /// `asks` is weak: the loop ends once nobody else may ask it.
-    fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
+    pub fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
         let ready = Arc::clone(&self.ready);
         let snapshot = move || -> futures::future::BoxFuture<'static, _> {
             let asks = asks.upgrade().filter(|_| ready.load(Ordering::Relaxed));

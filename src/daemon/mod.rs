@@ -37,6 +37,7 @@ mod trace;
 mod undeliverable;
 mod unknown;
 mod verdict_words;
+mod web;
 mod workers;
 
 pub use keys::copies;

@@ -19,7 +19,7 @@ use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, rea
 use crate::daemon::metrics::NodeMetrics;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::NodeIdentity;
-use crate::daemon::{keys, log, service, spoken};
+use crate::daemon::{keys, log, service, spoken, web};
 use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
 use crate::identity::LogId;
@@ -36,6 +36,7 @@ use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
 use crate::store::{EngineConfig, Store, StoreDirs, StoreError, StoreOpening, StoreProblem};
 use crate::transport::{Transport, TransportConfig, TransportError};
+use crate::web::WebError;
 
 /// Inputs that wait for the core. While the queue is full, its senders wait.
 const INPUTS_QUEUE: usize = 8_192;
@@ -65,6 +66,8 @@ pub enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Doors(#[from] LocalError),
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// A disk with room on which no file can be made.
     #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
     NoInodes { dir: PathBuf, error: Box<StartError> },
@@ -88,6 +91,7 @@ impl StartError {
             }
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
+            Self::Web(error) => Some(error.hint().into()),
             Self::NoInodes { .. } => {
                 Some("remove files there: df -i shows them; nothing of the node's is lost".into())
             }
@@ -180,9 +184,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let metrics = NodeMetrics::open(&config, &asks).await;
     let fingerprint = FilesFingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
-    for problem in &peers.problems {
-        tracing::warn!("{problem}");
-    }
+    peers.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
     let own_seal = keyring.seal_key();
     let trust = Arc::new(peers.trust_list(config.names(), own_key).with_own_seal(own_seal));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
@@ -205,11 +207,13 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         trust: Arc::clone(&trust_in_force),
         config: Arc::new(config.clone()),
     };
+    let service = control.clone();
     let control: ControlHandler =
         Arc::new(move |line, account| Box::pin(control.clone().answer(line, account)));
     let journal = journal_questions(&store, opened.ends.log_id);
     let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
+    let web = web::open(&config, &peers, &doors, &service, metrics.source(asks.downgrade()))?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     node.handle_input(StoreInput::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {
@@ -228,7 +232,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         InForce { trust: trust_in_force, signer, opener, fingerprint },
         rules,
     );
-    let parts = NodeParts { store, transport, doors, inputs };
+    let parts = NodeParts { store, transport, doors, web, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity, metrics.clone());
     report_start(&mut event_loop, &opened.problems, opened.missing);
     metrics.ready();

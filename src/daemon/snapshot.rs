@@ -122,6 +122,8 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
             .into_iter()
             .map(|at| consumer(at, chronicle, (&doors, &not_converted), lags))
             .collect(),
+        // They are not the core's: the loop adds them.
+        clients: Vec::new(),
         doors,
         cannot_open,
         // A stranger that became a peer since then is left out.

@@ -22,16 +22,24 @@ pub struct DoorDefaults {
     pub to: Vec<PublisherName>,
     /// How ids are made if a line says nothing.
     pub ids: IdScheme,
-    /// Fields that stay at home. `extra.intelmesh.*` always does.
-    pub strip: Vec<StripRule>,
+    pub removal: FieldRemoval,
     /// If an event was handed off before, it becomes a child of itself, rather than `duplicate` (decisions/0014).
     pub republish: bool,
     pub multiple_values: MultipleValues,
     /// Every line is sealed.
     pub seal: bool,
-    /// Passwords and keys inside URLs are masked before an event is signed.
-    pub mask_secrets: bool,
+    /// The client of the HTTP door that posts: `ext.client` names it.
+    pub client: Option<PublisherName>,
     pub messages: MessageRule,
+}
+
+/// What an event loses before it is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldRemoval {
+    /// Fields that stay at home. `extra.intelmesh.*` always does.
+    pub strip: Vec<StripRule>,
+    /// Passwords and keys inside URLs are masked.
+    pub mask_secrets: bool,
 }
 
 /// How a door handles messages of other formats.
@@ -53,11 +61,11 @@ impl DoorDefaults {
             tlp: None,
             to: Vec::new(),
             ids: IdScheme::Random,
-            strip: Vec::new(),
+            removal: FieldRemoval::default(),
             republish: false,
             multiple_values: MultipleValues::Refuse,
             seal: false,
-            mask_secrets: false,
+            client: None,
             messages: MessageRule::default(),
         }
     }
@@ -66,7 +74,8 @@ impl DoorDefaults {
     /// again, the default list of fields that stay at home, and no secrets inside URLs.
     #[must_use]
     pub fn at_intelmq(self) -> Self {
-        Self { ids: IdScheme::Body, strip: StripRule::intelmq_defaults(), mask_secrets: true, ..self }
+        let removal = FieldRemoval { strip: StripRule::intelmq_defaults(), mask_secrets: true };
+        Self { ids: IdScheme::Body, removal, ..self }
     }
 }
 

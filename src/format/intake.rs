@@ -12,6 +12,7 @@ use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
 use super::payload::CheckedPayload;
+use super::posted_by::posted_by;
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::ChildEvent;
 use super::siblings::ExplodedEvent;
@@ -125,12 +126,22 @@ fn check_depth(scan: &JsonScan<'_>) -> Result<(), JsonError> {
     }
 }
 
+/// Returns `meta` with what the door knows better: the format, and the client that posts.
+fn at_door(meta: EventMeta, door: &DoorDefaults) -> Result<EventMeta, SubmitError> {
+    let format = meta.format.clone().or_else(|| door.messages.format.clone());
+    let ext = match &door.client {
+        Some(client) => Some(posted_by(meta.ext.as_ref(), client)?),
+        None => meta.ext.clone(),
+    };
+    Ok(EventMeta { format, ext, ..meta })
+}
+
 fn read_event(
     meta: EventMeta,
     scan: &JsonScan<'_>,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
-    let mut meta = EventMeta { format: meta.format.clone().or_else(|| door.messages.format.clone()), ..meta };
+    let mut meta = at_door(meta, door)?;
     let foreign = meta.format.as_ref().and_then(|format| foreign_format(format.as_str()));
     let message = foreign.map(|format| ForeignMessage::read(format, scan.text)).transpose()?;
     let mut broken = None;
@@ -140,7 +151,7 @@ fn read_event(
         }
         broken = read_carried(message, &mut meta, door);
     }
-    let removed = RemovedParts::find(scan, &door.strip)?;
+    let removed = RemovedParts::find(scan, &door.removal.strip)?;
     let of = handed_before(removed.uuid.as_deref())?;
     if let Some(id) = of.as_ref().filter(|_| !door.republish) {
         return Ok(returned(id, SubmitError::not_seen(&id.to_string()), &meta));
@@ -298,7 +309,7 @@ fn exploded(
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.strip)?, door)?;
+        let payload = CheckedPayload::of(&scan, &RemovedParts::find(&scan, &door.removal.strip)?, door)?;
         let own = LabelPayload { text: &text, members: &scan.members, explodes: false, message: None };
         let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
         drafts.push(CoreDraft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });

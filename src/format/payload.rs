@@ -27,7 +27,7 @@ impl CheckedPayload {
         let (start, text) = (scan.value_at.start, &scan.text[scan.value_at.clone()]);
         let cuts = removed.cuts.iter().map(|cut| cut.start - start..cut.end - start);
         let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
-        if door.mask_secrets {
+        if door.removal.mask_secrets {
             let stays = |secret: &Range<usize>| {
                 let before = edits.partition_point(|(cut, _)| cut.end <= secret.start);
                 edits.get(before).is_none_or(|(cut, _)| secret.end <= cut.start)

@@ -32,6 +32,8 @@ pub enum SubmitCode {
     BadIdea,
     BadN6,
     BadMisp,
+    /// The policy of a client of the HTTP door does not admit the event.
+    Forbidden,
     DiskFull,
     Stopping,
     ClockOff,
@@ -40,7 +42,7 @@ pub enum SubmitCode {
 
 impl SubmitCode {
     #[cfg(any(test, feature = "sim"))]
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ForeignEvent,
         Self::BadJson,
         Self::NotObject,
@@ -59,6 +61,7 @@ impl SubmitCode {
         Self::BadIdea,
         Self::BadN6,
         Self::BadMisp,
+        Self::Forbidden,
         Self::DiskFull,
         Self::Stopping,
         Self::ClockOff,
@@ -85,6 +88,7 @@ impl SubmitCode {
             Self::BadIdea => "bad_idea",
             Self::BadN6 => "bad_n6",
             Self::BadMisp => "bad_misp",
+            Self::Forbidden => "forbidden",
             Self::DiskFull => "disk_full",
             Self::Stopping => "stopping",
             Self::ClockOff => "clock_off",
@@ -141,6 +145,18 @@ impl SubmitError {
     pub fn id_conflict(id: &EventId) -> Self {
         Self::new(SubmitCode::IdConflict, format!("{id} is there already, with another content"))
             .hint("give the new event an id of its own, and link it with `replaces`")
+    }
+
+    /// Refuses to withdraw or replace an event that the client did not post, or that is no longer held.
+    pub fn not_posted_by_client(target: &EventId) -> Self {
+        Self::new(SubmitCode::Forbidden, format!("this client may not take back {target}"))
+            .hint("a client takes back only events that it posted itself, while this node holds them")
+    }
+
+    /// Refuses an event that the client's `[receive] where` does not admit.
+    pub fn forbidden() -> Self {
+        Self::new(SubmitCode::Forbidden, "this client may not post such an event")
+            .hint("its file in clients/ says which: [receive] where")
     }
 
     pub fn disk_full() -> Self {

@@ -1,11 +1,13 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (CONTRACT.md §3), and those of
 //! `intelmesh.toml` (CONTRACT.md §4). `socket` has the sockets as files, `framing` cuts bytes into lines and events,
 //! `submit` is the way in, `deliver` the way out, `control` answers `ctl.sock`. `dead_letter` keeps the events that a
-//! door could not pass on, `counters` counts for status, and `door_set` opens the doors.
+//! door could not pass on, `counters` counts for status, `door_set` opens the doors, and
+//! `client_door` is the part of it that the HTTP door uses.
 //!
 //! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
 //! makes the core wait: a slow client slows only itself.
 
+mod client_door;
 mod control;
 mod counters;
 mod dead_letter;
@@ -50,6 +52,7 @@ use deliver::socket::{Consuming, ToConsumer};
 use submit::socket::Submitting;
 use submit::submission::{EventSubmitter, PendingSubmission};
 
+pub use client_door::{ClientAnswer, ClientDoor, ClientSubmitter};
 pub use control::ControlHandler;
 pub use dead_letter::record::{AsideRecord, read_aside};
 pub use dead_letter::retry::EntryQuestion;
@@ -257,6 +260,11 @@ impl LocalDoors {
         self.shared.tasks.spawn(async move {
             stopping.run_until_cancelled(accept).await;
         });
+    }
+
+    /// Returns what the HTTP door uses of these.
+    pub fn for_clients(&self) -> ClientDoor {
+        ClientDoor(Arc::clone(&self.shared))
     }
 
     /// Returns the opener of sealed bodies, with the count of failures.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::text::{Kind, Label, MetricsText};
 use crate::status::{
-    ConsumerState, ConsumerStatus, DoorStatus, DoorWay, HealthCode, PeerState, PeerStatus, Snapshot,
-    SubmitState,
+    ClientStatus, ConsumerState, ConsumerStatus, DoorStatus, DoorWay, HealthCode, PeerState, PeerStatus,
+    Snapshot, SubmitState,
 };
 use crate::time::Timestamp;
 
@@ -157,6 +157,16 @@ const DOOR: &[Family<DoorStatus>] = families! {
     }
 };
 
+const CLIENT: &[Family<ClientStatus>] = families! {
+    Gauge "client_connected" "1 while a request of the client is answered" { &[] => |it| flag(it.connected) }
+    Gauge "client_last_request_timestamp_seconds" "Its last request" { &[] => |it| time(it.last) }
+    Counter "client_events_total" "Events of a client, by what became of them" {
+        &[("outcome", "handed")] => |it| count(it.handed),
+        &[("outcome", "posted")] => |it| count(it.posted),
+        &[("outcome", "refused")] => |it| count(it.refused),
+    }
+};
+
 pub fn write(text: &mut MetricsText, snapshot: &Snapshot) {
     text.family("intelmesh_build_info", Kind::Gauge, "Version of the program");
     text.sample(&[("version", &snapshot.version), ("name", snapshot.name.as_str())], 1.0);
@@ -175,6 +185,9 @@ pub fn write(text: &mut MetricsText, snapshot: &Snapshot) {
     each(text, CONSUMER, &consumers);
     let doors: Vec<_> = snapshot.doors.iter().map(|door| ([("door", door.name.as_str())], door)).collect();
     each(text, DOOR, &doors);
+    let clients: Vec<_> =
+        snapshot.clients.iter().map(|client| ([("client", client.name.as_str())], client)).collect();
+    each(text, CLIENT, &clients);
 }
 
 /// Each code has at least one sample, so that a rule about it never lacks its data.

@@ -16,7 +16,7 @@ use crate::identity::PublisherName;
 use crate::status::Snapshot;
 
 pub use histogram::Histogram;
-pub use serve::{MetricsSource, serve};
+pub use serve::{MetricsSource, routes, serve};
 use text::{Kind, MetricsText};
 
 /// From a millisecond to a disk that hangs.

@@ -48,8 +48,7 @@ impl MetricsSource {
 /// Serves until the runtime ends.
 pub async fn serve(listener: TcpListener, source: MetricsSource) {
     let is_local = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
-    let mut routes =
-        Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(source);
+    let mut routes = routes(source);
     if is_local {
         routes = routes.layer(from_fn(refuse_foreign_host));
     }
@@ -68,6 +67,11 @@ pub async fn serve(listener: TcpListener, source: MetricsSource) {
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
+}
+
+/// Returns the routes alone, for a door that has others too and asks for a token.
+pub fn routes(source: MetricsSource) -> Router {
+    Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(source)
 }
 
 /// A client that breaks off is no matter of ours.

@@ -43,6 +43,29 @@ fn old_names_count_wherever_a_share_is_decided() {
     }
 }
 
+/// A client may be called as a publisher, and is not it for that.
+#[test]
+fn client_gets_nothing_by_its_name_or_sealed() {
+    let own = node_names(&["cert-at"]);
+    let all = Share { tlp_max: Tlp::Red, ..Share::default() };
+    let green = Share { tlp_max: Tlp::Green, ..Share::default() };
+    let of = |publisher, tlp, to: &[&str], sealed, rules: &Share| {
+        share_with_client(&core(publisher, tlp, to, sealed), &HopPath::default(), &own, rules, None)
+    };
+    for (what, shared, expected) in [
+        ("ours, AMBER", of("cert-at", Tlp::Amber, &[], false, &all), Ok(())),
+        ("another's, GREEN", of("cert-pl", Tlp::Green, &[], false, &all), Ok(())),
+        ("above its label", of("cert-at", Tlp::Amber, &[], false, &green), Err(WithheldReason::TlpMax)),
+        ("another's AMBER", of("cert-pl", Tlp::Amber, &[], false, &all), Err(WithheldReason::TlpHop)),
+        ("for somebody", of("cert-at", Tlp::Green, &["soc"], false, &all), Err(WithheldReason::NotNamed)),
+        ("sealed to us", of("cert-pl", Tlp::Green, &["cert-at"], true, &all), Err(WithheldReason::NotNamed)),
+        ("sealed by us", of("cert-at", Tlp::Red, &["cert-pl"], true, &all), Err(WithheldReason::NotNamed)),
+        ("RED", of("cert-at", Tlp::Red, &[], false, &all), Err(WithheldReason::TlpHop)),
+    ] {
+        assert_eq!(shared, expected, "{what}");
+    }
+}
+
 #[test]
 fn old_names_count_when_something_is_received() {
     let own = node_names(&["cert-at", "cert-old"]);

@@ -16,6 +16,10 @@ impl TokenBucket {
         Self { rate, milli_tokens: i64::from(rate.per_second) * 1_000, filled: now }
     }
 
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     fn fill(&mut self, now: Tick) {
         let burst = i64::from(self.rate.per_second) * 1_000;
         let elapsed_ms = i64::try_from(now.since_ms(self.filled)).unwrap_or(i64::MAX);

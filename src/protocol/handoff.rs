@@ -1,6 +1,7 @@
 //! Consumers: each is a cursor over the journal, like a feed, and takes what it is handed at its own pace
 //! (CONTRACT.md §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
 
+mod operator;
 mod twins;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use crate::policy::{self, ConsumerTerms, NotHandedOff};
 use crate::protocol::context::{CoreContext, CoreDisk};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    CommandRefused, ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause,
-    Read, StartPosition, StoreQuestion,
+    ConsumerClosed, ConsumerId, ConsumerRequest, DoorOutput, Event, JournalReader, LossCause, Read,
+    StartPosition, StoreQuestion,
 };
 use crate::protocol::rules::without;
 use crate::protocol::state::{CoreState, Traffic};
@@ -310,59 +311,6 @@ impl ConsumerHandoffs {
                 core.note(Note::Position { consumer: name.clone(), seq, own });
             }
             handoff.moved(core);
-        }
-    }
-
-    /// Forgets the consumer `name` at once. Connections under this name are turned away, and may come again as a new
-    /// consumer.
-    ///
-    /// # Errors
-    /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), CommandRefused> {
-        if core.disk.ledger.consumers.remove(name).is_none() {
-            return Err(CommandRefused::UnknownConsumer(name.clone()));
-        }
-        self.close_named(name, ConsumerClosed::Removed, &mut core.traffic);
-        self.failing.remove(name);
-        core.note(Note::ConsumerGone { consumer: name.clone(), generation: core.disk.ledger.generation + 1 });
-        Ok(())
-    }
-
-    /// Moves the position of `name` behind a place, at once. Missing entries stay counted.
-    ///
-    /// # Errors
-    /// There is no such consumer.
-    pub fn rewind(
-        &mut self,
-        name: &ConsumerName,
-        to: StartPosition,
-        core: &mut CoreState,
-    ) -> Result<(), CommandRefused> {
-        if !core.disk.ledger.consumers.contains_key(name) {
-            return Err(CommandRefused::UnknownConsumer(name.clone()));
-        }
-        self.close_named(name, ConsumerClosed::Rewound, &mut core.traffic);
-        let (floor, last) = (core.disk.ends.floor.seq, core.disk.ends.last.seq);
-        let seq = match to {
-            StartPosition::Earliest | StartPosition::Time(_) => floor,
-            StartPosition::Now => last,
-            StartPosition::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
-        };
-        core.note(Note::Rewound { consumer: name.clone(), seq, generation: core.disk.ledger.generation + 1 });
-        Ok(())
-    }
-
-    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, traffic: &mut Traffic) {
-        let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
-        let open: Vec<ConsumerId> =
-            self.open.iter().filter(|(_, handoff)| named(&handoff.request)).map(|(id, _)| *id).collect();
-        open.iter().for_each(|id| drop(self.open.remove(id)));
-        let waiting: Vec<ConsumerId> =
-            self.waiting.iter().filter(|(_, request, _)| named(request)).map(|(id, ..)| *id).collect();
-        self.waiting.retain(|(_, request, _)| !named(request));
-        for consumer in open.into_iter().chain(waiting) {
-            self.holds.remove(&consumer);
-            traffic.emit(DoorOutput::ConsumerClosed { consumer, why });
         }
     }
 

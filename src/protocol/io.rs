@@ -13,7 +13,7 @@ use crate::protocol::intake::reject::Rejection;
 
 pub use door::{ConsumerClosed, ConsumerRequest, DoorInput, DoorOutput, StartPosition, Submitted};
 pub use event::{EnvelopeOutcome, Event, LossCause};
-pub use operator::{CommandRefused, CoreCommand, OperatorInput, RewindTo};
+pub use operator::{CommandRefused, CoreCommand, OperatorInput, PositionMove, RewindTo};
 pub use store::{Read, StoreFailure, StoreInput, StoreOutput, StoreQuestion};
 pub use transport::{DialFailure, TransportInput, TransportOutput};
 

@@ -334,6 +334,9 @@ impl Node {
             CoreCommand::RewindConsumer { ticket, name, to } => {
                 (ticket, self.handoffs.rewind(&name, to, &mut self.core))
             }
+            CoreCommand::PlaceConsumer { ticket, name, to } => {
+                (ticket, ConsumerHandoffs::place(&name, to, &mut self.core))
+            }
             CoreCommand::AcceptClock { ticket } => {
                 self.core.context.clock.accept(self.core.context.now);
                 let steady = self.core.context.steady();

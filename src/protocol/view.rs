@@ -88,6 +88,11 @@ impl Node {
         }
     }
 
+    /// Returns the position of a consumer, as it is on disk.
+    pub fn position(&self, name: &ConsumerName) -> Option<u64> {
+        self.core.disk.durable.consumers.get(name).map(|position| position.seq)
+    }
+
     /// Nothing created before it is taken.
     pub fn floor(&self) -> Timestamp {
         self.core.disk.ledger.floor.unwrap_or_default()

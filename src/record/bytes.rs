@@ -342,7 +342,11 @@ impl<'a> ByteInput<'a> {
     }
 
     fn consumer(&mut self) -> Result<ConsumerName, RecordError> {
-        Ok(ConsumerName::parse(self.name()?.as_str())?)
+        let len = self.u8()?;
+        let fault = RecordError::Bound { what: "name", value: len.into() };
+        let text = std::str::from_utf8(self.take(len.into())?).map_err(|_| fault.clone())?;
+        let name = ConsumerName::parse_any(text)?;
+        if name.as_str() == text { Ok(name) } else { Err(fault) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! the metrics (CONTRACT.md §6). `health` derives the problems from it, and `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
+pub mod clients;
 pub mod doors;
 pub mod health;
 pub mod incidents;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
+pub use clients::{ClientStatus, ReadSpan};
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
 pub use health::{HealthCode, HealthThresholds, derive, health_line};
 #[cfg(feature = "node")]
@@ -51,6 +53,9 @@ pub struct Snapshot {
     pub disk: Option<DiskStatus>,
     pub peers: Vec<PeerStatus>,
     pub consumers: Vec<ConsumerStatus>,
+    /// Clients of the HTTP door, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientStatus>,
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<DoorStatus>,

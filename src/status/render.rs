@@ -26,6 +26,7 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
     peers(snapshot, now, &mut lines);
     store(snapshot, now, &mut lines);
     consumers(snapshot, &mut lines);
+    clients(snapshot, &mut lines);
     cannot_open(snapshot, &mut lines);
     doors(snapshot, &mut lines);
     strangers(snapshot, &mut lines);
@@ -267,6 +268,20 @@ fn doors(snapshot: &Snapshot, lines: &mut Lines) {
             lines.append(&of_them);
         }
     }
+}
+
+fn clients(snapshot: &Snapshot, lines: &mut Lines) {
+    if snapshot.clients.is_empty() {
+        return;
+    }
+    let mut table = table(&["CLIENTS", "last request", "handed", "posted", "refused"], gap(snapshot));
+    for client in &snapshot.clients {
+        let counts = [client.handed, client.posted, client.refused].map(|count| count.to_string());
+        let last = client.last.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        row(&mut table, client.name.as_str(), std::iter::once(last).chain(counts));
+    }
+    lines.blank();
+    push(&table, lines);
 }
 
 fn strangers(snapshot: &Snapshot, lines: &mut Lines) {

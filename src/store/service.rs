@@ -16,6 +16,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
+use tokio::sync::watch;
+
 use super::disk::Disk;
 use super::engine::{Derived, EngineConfig, FlushFault, StoreEngine, StoreError, StoreOpening, StoreProblem};
 use super::error::JournalError;
@@ -75,6 +77,8 @@ pub struct StoreStats {
 
 struct StoreShared {
     engine: Mutex<StoreEngine<FileDisk, DayDb>>,
+    /// The seq of the newest entry, for readers past the core.
+    newest: watch::Sender<u64>,
     disk: Arc<FileDisk>,
     /// One flush at a time.
     flushing: Mutex<()>,
@@ -187,6 +191,7 @@ impl Store {
         let links = Box::new(DayLinks::open(&dirs.links, &dirs.aside)?);
         let (engine, opened) = StoreEngine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
         let shared = Arc::new(StoreShared {
+            newest: watch::Sender::new(engine.journal.ends().last.seq),
             engine: Mutex::new(engine),
             disk,
             flushing: Mutex::default(),
@@ -261,6 +266,16 @@ impl Store {
         if let Some(questions) = questions {
             let _ = questions.send(question);
         }
+    }
+
+    /// Returns both ends of the journal.
+    pub fn ends(&self) -> JournalEnds {
+        self.shared.engine().journal.ends()
+    }
+
+    /// Returns the seq of the newest entry, and wakes whoever waits for the next one.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.shared.newest.subscribe()
     }
 
     pub fn stats(&self) -> StoreStats {

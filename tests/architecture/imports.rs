@@ -34,6 +34,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
+    // It stands above both: it reads the one and uses the doors of the other, for clients.
+    ("web", WEB),
     ("keyring", ADAPTER),
     ("metrics", &["limits", "time", "identity", "status", "clock"]),
     ("config", ADAPTER),
@@ -73,6 +75,11 @@ const ADAPTER: &[&str] = &[
     "resolving",
 ];
 
+const WEB: &[&str] = &[
+    "limits", "time", "identity", "event", "envelope", "filter", "format", "policy", "wire", "record",
+    "protocol", "status", "clock", "control", "config", "store", "local", "metrics",
+];
+
 const SIMULATOR: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
     "record", "protocol", "status", "store",
@@ -107,6 +114,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "local",
     "keyring",
     "config",
+    "web",
     "metrics",
 ];
 
@@ -169,12 +177,14 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["filter", "format"]),
     ("ipnet", &["filter", "door", "config"]),
     ("redis", &["local"]),
-    ("axum", &["metrics"]),
-    ("hyper", &["metrics", "local"]),
-    ("hyper_util", &["metrics", "local"]),
-    ("rustls", &["local"]),
+    ("axum", &["metrics", "web"]),
+    ("hyper", &["metrics", "web", "local"]),
+    ("hyper_util", &["metrics", "web", "local"]),
+    ("flate2", &["web"]),
+    ("zstd", &["web"]),
+    ("rustls", &["local", "web"]),
     ("rustls_native_certs", &["local"]),
-    ("tokio_rustls", &["local"]),
+    ("tokio_rustls", &["local", "web"]),
     ("petgraph", &["cli"]),
     ("oxrdf", &["cli"]),
     ("oxttl", &["cli"]),

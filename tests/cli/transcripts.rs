@@ -1,6 +1,7 @@
 //! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
 
 mod backups;
+mod clients;
 mod formats;
 mod mistakes;
 mod peers;

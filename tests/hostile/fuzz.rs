@@ -12,8 +12,8 @@ use bytes::Bytes;
 use intelmesh::testing::{
     Carried, CoreDraft, DeliveryForm, DoorDefaults, FeedState, HandOff, Have, IdInputs, Invitation, JsonKind,
     LineConversion, MultipleValues, ParsedSubmission, PeerFile, Skip, Subscribe, Window, bytes::decode_entry,
-    bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames, intake,
-    parse_request, piece,
+    bytes::encode_entry, bytes::encode_note, frame::encode, frame::fuzz as fuzz_frames, http::read_request,
+    intake, parse_request, piece,
 };
 use intelmesh::{
     Body, BodyIdSecret, CarrierFrame, Check, Core, CoreDigest, Entry, EventFormat, EventKey, HopPath, LogId,
@@ -377,6 +377,26 @@ fn records_of_the_journal() {
             assert_eq!(out, bytes, "bug: an entry encodes to other bytes than it came from");
         }
     });
+}
+
+#[test]
+fn requests_of_http_clients() {
+    let cursor = format!("{}.17.{}", "0a".repeat(16), "0b".repeat(16));
+    let targets = [
+        format!(
+            "/v1/events?after={cursor}&limit=7&filter=event%5B%22source.ip%22%5D%20%3D%3D%20%22x%22&type=report"
+        ),
+        "/v1/events?after=2026-01-01T00:00:00%2B01:00&wait=5&form=plain&consumer=soc".to_owned(),
+        cursor,
+        "Bearer intelmesh_x".to_owned(),
+        "gzip;q=0.5, zstd;q=0, identity".to_owned(),
+        "application/json; charset=utf-8".to_owned(),
+    ];
+    let bodies = [&b"{\"a\":1e2}\n\n{\"b\":[1]}\n"[..], b"[{\"a\":1},{\"b\":[]},3]", b"{\"a\":1}"];
+    let pairs = targets.iter().flat_map(|target| bodies.iter().map(move |body| (target, body)));
+    let samples: Vec<Vec<u8>> =
+        pairs.map(|(target, body)| [target.as_bytes(), b"\n", body].concat()).collect();
+    smoke("requests_of_http_clients", &samples, read_request);
 }
 
 #[test]

@@ -23,3 +23,4 @@ mod sealing;
 mod successor;
 mod trust;
 mod warden;
+mod web;

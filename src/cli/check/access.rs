@@ -14,7 +14,7 @@ use crate::ownership;
 /// Everything that `account` cannot use, with the line that gives it.
 pub fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
     let paths = &config.paths;
-    for dir in [&paths.peers, &paths.groups, &paths.lists] {
+    for dir in [&paths.peers, &paths.groups, &paths.lists, &paths.clients] {
         readable(dir, account, found);
         for file in files(dir) {
             readable(&file, account, found);

@@ -8,9 +8,9 @@ use crate::terminal::shown;
 /// Stands for a value that is not printed.
 const MASK: &str = "***";
 /// Tables of the node's file and of peer files.
-const SECTIONS: [&str; 7] = ["journal", "paths", "metrics", "submit", "consumer", "share", "receive"];
+const SECTIONS: [&str; 8] = ["journal", "paths", "web", "metrics", "submit", "consumer", "share", "receive"];
 /// Settings without a secret. The rest is masked: a wrong or misplaced name may stand before a password.
-const OPEN: [&str; 72] = [
+const OPEN: [&str; 76] = [
     "name",
     "aliases",
     "project",
@@ -29,6 +29,10 @@ const OPEN: [&str; 72] = [
     "peers",
     "groups",
     "lists",
+    "clients",
+    "tls_cert",
+    "tls_key",
+    "names",
     "from",
     "tlp",
     "to",

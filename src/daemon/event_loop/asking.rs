@@ -42,6 +42,9 @@ impl EventLoop {
             ControlAsk::Consumers(answer) => {
                 let _ = answer.send(self.consumers(&self.node.view()));
             }
+            ControlAsk::Position(name, answer) => {
+                let _ = answer.send(self.node.position(&name));
+            }
             ControlAsk::Waiting(answer) => {
                 let _ = answer.send(self.waiting());
             }
@@ -59,6 +62,7 @@ impl EventLoop {
                 AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
                 AskCommand::RemoveConsumer { name } => CoreCommand::RemoveConsumer { ticket, name },
                 AskCommand::RewindConsumer { name, to } => CoreCommand::RewindConsumer { ticket, name, to },
+                AskCommand::PlaceConsumer { name, to } => CoreCommand::PlaceConsumer { ticket, name, to },
                 AskCommand::Decide { publisher, key, release } => {
                     CoreCommand::Decide { ticket, publisher, key, release }
                 }
@@ -127,6 +131,7 @@ impl EventLoop {
             now,
         };
         let mut snapshot = snapshot(facts, &self.watches.lags);
+        snapshot.clients = self.parts.web.clients.status();
         self.watches.health.judge(&mut snapshot, now.wall);
         snapshot
     }
@@ -140,6 +145,8 @@ impl EventLoop {
             trust: &self.node.trust(),
             times: &self.watches.read_times,
             rules: &self.files.rules,
+            clients: &self.files.peers.clients,
+            client_status: self.parts.web.clients.status(),
             now: clock::now().wall,
         };
         delivery_status(entry, &sources)

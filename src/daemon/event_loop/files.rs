@@ -121,6 +121,7 @@ impl EventLoop {
                 tracing::warn!("{problem}");
             }
         }
+        self.parts.web.clients.replace(&peers.clients);
         let changes = changes::between(&self.files.peers, &peers);
         if !changes.is_empty() {
             changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);

@@ -2,6 +2,7 @@
 //! the next start. If the file cannot be used, everything stays as it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -11,6 +12,7 @@ use crate::config::{ConfigProblem, NodeConfig};
 use crate::control::{ControlRefusal, ReloadResult};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
+use crate::daemon::web::client_defaults;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::io::OperatorInput;
 use crate::record::ConsumerName;
@@ -41,6 +43,7 @@ impl EventLoop {
         self.keep(&merged);
         log::set_level(merged.log.as_deref());
         let opening = self.reload_doors(&merged);
+        self.parts.web.defaults.store(Arc::new(client_defaults(&merged)));
         self.files.config = merged;
         // It was read with the lists of its filters.
         self.watches.lists.bad.clear();
@@ -112,6 +115,7 @@ fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
         ("listen", old.listen != new.listen),
         ("socket_group", old.socket_group != new.socket_group),
         ("paths", old.paths != new.paths),
+        ("web", old.web != new.web),
         ("metrics", old.metrics != new.metrics),
         ("on_health", old.on_health != new.on_health),
     ];
@@ -156,9 +160,9 @@ mod tests {
 
     fn config_paths() -> crate::config::NodePaths {
         let dir = Path::new("d");
-        let [state, run, keys, peers, groups, lists] =
-            ["s", "r", "k", "p", "g", "l"].map(|name| dir.join(name));
-        crate::config::NodePaths { state, run, keys, peers, groups, lists }
+        let [state, run, keys, peers, groups, lists, clients] =
+            ["s", "r", "k", "p", "g", "l", "c"].map(|name| dir.join(name));
+        crate::config::NodePaths { state, run, keys, peers, groups, lists, clients }
     }
 
     #[test]

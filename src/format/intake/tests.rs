@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, IdScheme};
-use crate::format::IdInputs;
+use crate::format::{FieldRemoval, IdInputs};
 use crate::identity::{ProjectName, PublisherName};
 use crate::link::LinkTarget;
 use crate::time::Timestamp;
@@ -318,9 +318,10 @@ fn secrets_in_urls_stay_at_home_by_default() {
     let want = r#"{"feed.url" : "https://***@feed.example/?apikey=***&x=1","source.url":"http://h/?token=***","extra":{"url":"ftp://***@h"},"n":1.0}"#;
     let published = |door: &DoorDefaults| core_at(line, door).unwrap().body.bytes().to_vec();
     assert_eq!(String::from_utf8(published(&door)).unwrap(), want);
-    let whole = DoorDefaults { mask_secrets: false, strip: Vec::new(), ..door.clone() };
+    let whole = DoorDefaults { removal: FieldRemoval::default(), ..door.clone() };
     assert_eq!(String::from_utf8(published(&whole)).unwrap(), line);
-    let stripped = DoorDefaults { strip: vec![crate::format::StripRule::parse("feed").unwrap()], ..door };
+    let strip = vec![crate::format::StripRule::parse("feed").unwrap()];
+    let stripped = DoorDefaults { removal: FieldRemoval { strip, ..door.removal }, ..door };
     assert!(!String::from_utf8(published(&stripped)).unwrap().contains("feed"), "what leaves needs no mask");
     assert_eq!(body(line), line, "in.sock publishes what it gets");
 }

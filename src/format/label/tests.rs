@@ -131,8 +131,9 @@ fn an_extra_that_cannot_be_read_is_red() {
 /// What stays at home still says how the event may be shared.
 #[test]
 fn stripped_fields_keep_their_label() {
-    let rules = vec![crate::format::StripRule::parse("extra.*").unwrap()];
-    let door = DoorDefaults { strip: rules, ..door(Tlp::Clear) };
+    let strip = vec![crate::format::StripRule::parse("extra.*").unwrap()];
+    let removal = crate::format::FieldRemoval { strip, mask_secrets: false };
+    let door = DoorDefaults { removal, ..door(Tlp::Clear) };
     assert_eq!(label_at(r#"{"a":1,"extra.tlp":"RED"}"#, &door).tlp, Tlp::Red);
     let apart = DoorDefaults { multiple_values: crate::format::MultipleValues::Explode { most: 9 }, ..door };
     let line = br#"{"source.ip":["192.0.2.1","192.0.2.2"],"extra":{"tlp":"RED"},"tlp":["GREEN","AMBER"]}"#;

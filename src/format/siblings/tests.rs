@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::format::{DoorDefaults, MultipleValues, ParsedSubmission, StripRule, intake};
+use crate::format::{DoorDefaults, MultipleValues, ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -122,7 +122,7 @@ fn each_event_has_its_own_label_and_loses_what_stays_at_home() {
     assert_eq!(labels, [Tlp::Green, Tlp::Amber]);
     let red = siblings_at(r#"{"a":1,"tlp":["GREEN","RED"]}"#, &door(IdScheme::Body), 1);
     assert_eq!(red.unwrap_err().code, SubmitCode::BadTlp);
-    let home = DoorDefaults { strip: StripRule::intelmq_defaults(), ..door(IdScheme::Body) };
+    let home = DoorDefaults { removal: door(IdScheme::Body).at_intelmq().removal, ..door(IdScheme::Body) };
     let line = r#"{"a":[1,2],"rtir_id":[3,4],"feed.url":["file:///srv","http://example.com"]}"#;
     let cores = siblings_at(line, &home, 1).unwrap().cores;
     assert_eq!(

@@ -16,8 +16,13 @@ impl SteadyTime {
     }
 
     pub fn has_passed(&self, expires: Timestamp, now: Tick) -> bool {
+        self.now(now).is_some_and(|time| expires <= time)
+    }
+
+    /// Returns the time at `now`; `None` while it is not to be trusted.
+    pub fn now(&self, now: Tick) -> Option<Timestamp> {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.is_some_and(|(time, at)| expires <= time.plus_ms(now.since_ms(at)))
+        told.map(|(time, at)| time.plus_ms(now.since_ms(at)))
     }
 }
 

@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::submission::{EventSubmitter, Submission, SubmissionOutcome};
-use crate::format::SubmitError;
 use crate::limits::{
     LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX, SUBMIT_LINES_OUTSTANDING_MAX,
 };
@@ -139,13 +138,8 @@ async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
                 slot.submission.outcome().await
             }
         };
-        match outcome {
-            SubmissionOutcome::Taken { id, duplicate } => {
-                let (id, ext) = (Some(id.to_string()), &*slot.unknown);
-                out.push(&AnswerLine { id, duplicate, ext, ..AnswerLine::default() });
-            }
-            SubmissionOutcome::Refused(error) => out.refused(slot.line, &error),
-        }
+        put_answer(&mut out.bytes, slot.line, &outcome, &slot.unknown);
+        out.bytes.push(b'\n');
         if out.bytes.len() >= ANSWER_BYTES {
             out.flush().await;
         }
@@ -158,24 +152,29 @@ struct SocketAnswers {
     broken: bool,
 }
 
-impl SocketAnswers {
-    fn refused(&mut self, line: u64, error: &SubmitError) {
-        self.push(&AnswerLine {
+/// Appends the answer to the event that is number `line`, without a line break.
+pub(crate) fn put_answer(out: &mut Vec<u8>, line: u64, outcome: &SubmissionOutcome, unknown: &[String]) {
+    let answer = match outcome {
+        SubmissionOutcome::Taken { id, duplicate } => AnswerLine {
+            id: Some(id.to_string()),
+            duplicate: *duplicate,
+            ext: unknown,
+            ..AnswerLine::default()
+        },
+        SubmissionOutcome::Refused(error) => AnswerLine {
             error: Some(&error.message),
             code: Some(error.code.as_str()),
             line: Some(line),
             retry: error.code.retry(),
             hint: error.hint,
             ..AnswerLine::default()
-        });
-    }
+        },
+    };
+    // A vector takes every byte, and the answer has texts alone.
+    let _ = serde_json::to_writer(out, &answer);
+}
 
-    fn push(&mut self, line: &AnswerLine<'_>) {
-        if serde_json::to_writer(&mut self.bytes, line).is_ok() {
-            self.bytes.push(b'\n');
-        }
-    }
-
+impl SocketAnswers {
     async fn flush(&mut self) {
         if !self.broken && !self.bytes.is_empty() {
             self.broken = self.writing.write_all(&self.bytes).await.is_err();

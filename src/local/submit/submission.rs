@@ -11,12 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
+use crate::filter::{Filter, FilterFacts};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{
     ChildEvent, CoreDraft, DoorDefaults, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError,
-    intake,
+    intake, is_posted_by,
 };
-use crate::identity::{EventId, PublisherName};
+use crate::identity::{EventId, HopPath, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
 use crate::local::DoorServices;
 use crate::local::deliver::opening::EnvelopeOpening;
@@ -91,6 +92,8 @@ impl PendingSubmission {
 /// State that all connections of one door share.
 pub(crate) struct EventSubmitter {
     door: DoorDefaults,
+    /// Events that it does not admit are refused.
+    admits: Option<Arc<Filter>>,
     signer: Arc<Signer>,
     secret: BodyIdSecret,
     trust: Arc<ArcSwap<TrustList>>,
@@ -148,6 +151,7 @@ impl EventSubmitter {
     pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
             door,
+            admits: None,
             signer: behind.signer.clone(),
             secret: behind.body_id_secret.clone(),
             trust: behind.trust.clone(),
@@ -160,6 +164,11 @@ impl EventSubmitter {
 
     pub fn now(&self) -> Now {
         (self.now)()
+    }
+
+    /// Refuses each event that `filter` does not admit, or has no answer for.
+    pub fn admitting(self, filter: Option<Arc<Filter>>) -> Self {
+        Self { admits: filter, ..self }
     }
 
     /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
@@ -220,6 +229,10 @@ impl EventSubmitter {
 
     fn sign_core(&self, core: Core) -> Result<VerifiedEnvelope, SubmitError> {
         taken_back(&core)?;
+        let admits = |filter: &Arc<Filter>| filter.admits(&FilterFacts::new(&core, &HopPath::default()));
+        if self.admits.as_ref().is_some_and(|filter| !admits(filter).unwrap_or(false)) {
+            return Err(SubmitError::forbidden());
+        }
         Ok(self.signer.sign(core)?)
     }
 
@@ -302,7 +315,9 @@ impl EventSubmitter {
         let trust = self.trust.load_full();
         let mut had_it: Vec<PublisherName> = Vec::new();
         for target in taken_back(core)? {
-            if let Some(held) = self.recall(0, target).await?.first() {
+            let recalled = self.recall(0, target.clone()).await?;
+            self.check_posted_by_client(&target, recalled.first())?;
+            if let Some(held) = recalled.first() {
                 check_audience(core, held.envelope.core(), &trust)?;
                 check_filters(core, held.envelope.core(), &held.path, &trust)?;
                 had_it.extend(held.envelope.core().to.iter().cloned());
@@ -312,6 +327,17 @@ impl EventSubmitter {
         match core.to.iter().find(|name| !trust.publisher(name) && !had_it.contains(name)) {
             Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses to let a client take back what others published here. All are answered alike: a client learns of no event
+    /// that it may not have.
+    fn check_posted_by_client(&self, target: &EventId, held: Option<&Arc<Entry>>) -> Result<(), SubmitError> {
+        let Some(client) = &self.door.client else { return Ok(()) };
+        let is_own = |entry: &Arc<Entry>| is_posted_by(self.opening.revealed(entry).ext.as_ref(), client);
+        match held.is_some_and(is_own) {
+            true => Ok(()),
+            false => Err(SubmitError::not_posted_by_client(target)),
         }
     }
 

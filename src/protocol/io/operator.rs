@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::{StartPosition, StoreFailure, Ticket};
 use crate::envelope::SignedStatement;
 use crate::identity::{EventKey, PublisherName};
+use crate::limits::{CLIENT_CONSUMERS_MAX, CONSUMERS_MAX};
 use crate::policy::TrustList;
 use crate::record::ConsumerName;
 
@@ -36,6 +37,10 @@ pub enum CommandRefused {
     UnknownPeer(PublisherName),
     #[error("no consumer \"{0}\"")]
     UnknownConsumer(ConsumerName),
+    #[error(
+        "too many consumers: at most {CONSUMERS_MAX} have names here, and {CLIENT_CONSUMERS_MAX} of one client"
+    )]
+    TooManyConsumers,
     #[error("nothing of {0} waits for a decision")]
     NothingWaits(PublisherName),
     #[error("nothing was changed: {0}")]
@@ -56,10 +61,20 @@ pub enum CoreCommand {
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
     /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
     RewindConsumer { ticket: Ticket, name: ConsumerName, to: StartPosition },
+    /// A consumer that is read past the core has everything up to a place. It begins there if it is new.
+    PlaceConsumer { ticket: Ticket, name: ConsumerName, to: PositionMove },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
     Stop { ticket: Ticket },
+}
+
+/// A step of a consumer that is read past the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionMove {
+    /// The position that it had when its page was read: if the operator moved or removed it since, that counts.
+    pub from: Option<u64>,
+    pub seq: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

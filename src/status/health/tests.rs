@@ -67,6 +67,7 @@ fn facts() -> Snapshot {
         seen: SeenStatus::default(),
         disk: Some(DiskStatus { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
+        clients: Vec::new(),
         consumers: vec![ConsumerStatus { name: "soc".into(), connected: true, ..ConsumerStatus::default() }],
         doors: Vec::new(),
         cannot_open: None,

@@ -67,6 +67,7 @@ fn snapshot() -> Snapshot {
         seen: SeenStatus { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
         disk: Some(DiskStatus { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
+        clients: Vec::new(),
         consumers: vec![ConsumerStatus {
             name: "soc".into(),
             position: 17,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::remake::asked;
 use super::{Store, reader};
 use crate::identity::{EventId, EventKey};
-use crate::protocol::io::Read;
+use crate::protocol::io::{Read, StoreInput};
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError};
 use crate::store::links::LinkRow;
@@ -42,6 +42,20 @@ impl Store {
     pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, StoreError> {
         let found = self.shared.engine().journal.entry(seq)?;
         Ok(self.marked(found.into_iter().collect())?.pop())
+    }
+
+    /// Reads the entries after `after_seq` as the core does for a consumer: at most `bytes_max`, but at least one entry if
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read_after(&self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
+        let mut read = reader::read(&self.shared, after_seq, bytes_max)?;
+        if !read.broken.is_empty() {
+            self.shared.answer(StoreInput::Broken(std::mem::take(&mut read.broken)));
+        }
+        asked(&self.shared, &self.writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
+        Ok(read)
     }
 
     fn marked(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, StoreError> {

@@ -106,7 +106,7 @@ pub(super) fn found(
 }
 
 /// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.
-fn read(shared: &StoreShared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
+pub(super) fn read(shared: &StoreShared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
     let mut after = after_seq;
     let mut retries = 0;
     loop {

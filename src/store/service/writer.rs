@@ -173,6 +173,11 @@ impl StoreWriter<'_> {
     }
 
     fn answer(&self, group: Vec<WaitingBatch>, first_seq: u64, ends: JournalEnds) {
+        self.shared.newest.send_if_modified(|newest| {
+            let is_newer = *newest < ends.last.seq;
+            *newest = ends.last.seq;
+            is_newer
+        });
         let mut first_seq = first_seq;
         for WaitingBatch { ticket, carriers } in group {
             self.shared.answer(StoreInput::Stored { ticket, first_seq, ends });

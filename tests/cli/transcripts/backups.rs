@@ -8,6 +8,9 @@ use std::process::Command;
 use super::{invitation, two_nodes};
 use crate::shell::Shell;
 
+const HASH: &str =
+    "token_hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n";
+
 /// cert-at with the peer cert-ee, a removed peer, a group and a list; and `b.tar`, its backup.
 fn backed_up() -> Shell {
     let shell = two_nodes();
@@ -18,6 +21,7 @@ fn backed_up() -> Shell {
     for (file, text) in [
         ("groups/baltics.toml", "members = [\"cert-ee\"]\n"),
         ("lists/ours.txt", "192.0.2.0/24\n"),
+        ("clients/soc.toml", HASH),
         ("journal/1.seg", "never in a backup"),
         ("keys/.unfinished-x", "half a key"),
     ] {
@@ -25,7 +29,7 @@ fn backed_up() -> Shell {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
-    let said = "8 files of cert-at, with its private keys: keep them encrypted\n\
+    let said = "9 files of cert-at, with its private keys: keep them encrypted\n\
                 the journal is not among them: its peers hold the events\n";
     shell.says("backup b.tar -C at", "", 0, "", said);
     shell
@@ -49,7 +53,7 @@ fn a_backup_is_restored_as_it_was() {
     let listed = String::from_utf8(listed.stdout).unwrap();
     let mut files: Vec<&str> = listed.lines().collect();
     assert_eq!(files.remove(0), "manifest.json");
-    assert_eq!(files.len(), 8, "{listed}");
+    assert_eq!(files.len(), 9, "{listed}");
     let restored = shell.run("restore b.tar new/at", "");
     assert_eq!((restored.code, restored.stdout.as_str()), (Some(0), "new/at\n"), "{}", restored.stderr);
     assert!(

@@ -240,15 +240,25 @@ fn put_kept(fields: &FieldReader<'_>, out: &mut JsonObject) {
                 }
             }
             (_, Value::String(text)) if text.chars().count() > *length => continue,
-            ("sport" | "dport", value) if whole_number(value).is_none() => continue,
+            ("sport" | "dport", value)
+                if whole_number(value).is_none_or(|port| !(0..=65_535).contains(&port)) =>
+            {
+                continue;
+            }
             ("dip" | "md5" | "sha1" | "sha256" | "proto" | "email", Value::String(text)) => {
                 match fits(key, text) {
                     Some(text) => text.into(),
                     None => continue,
                 }
             }
+            (text, value) if is_text(text) && !value.is_string() => continue,
             (_, value) => value.clone(),
         };
         out.insert(key.clone(), value);
     }
+}
+
+/// Returns true for members that n6 reads as a text: any other value would be refused with the whole message.
+fn is_text(key: &str) -> bool {
+    matches!(key, "name" | "expires" | "modified") || TEXTS.iter().any(|(name, _)| *name == key)
 }

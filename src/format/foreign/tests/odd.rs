@@ -325,6 +325,22 @@ proptest! {
     }
 }
 
+/// Others may write what they like into `extra.n6`: the message would be refused as a whole.
+#[test]
+fn kept_values_that_n6_refuses_are_left_out() {
+    for kept in [
+        json!({"name": null}),
+        json!({"url": 7}),
+        json!({"expires": ["2026-01-02T00:00:00Z"]}),
+        json!({"sport": 70_000}),
+        json!({"dip": {}}),
+        json!({"replaces": ""}),
+    ] {
+        let payload = json!({"extra.n6": kept});
+        check_encodes(payload.as_object().expect("an object"));
+    }
+}
+
 fn check_encodes(payload: &JsonObject) {
     let label = payload.get("tlp").and_then(Value::as_str).and_then(Tlp::parse);
     for name in ["idea", "n6", "misp"] {
