@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use crate::envelope::IdScheme;
 use crate::event::EventFormat;
 use crate::filter::Filter;
+use crate::format::foreign::feed::FeedIdentity;
 use crate::format::foreign::{BodyFormat, default_node_name, is_node_name};
 use crate::format::intelmq::{IntelmqHandOff, RelationFields, SenderFeed};
 use crate::format::{
@@ -74,7 +75,10 @@ impl DoorSettings {
         });
         submits.chain(self.consumers.iter().filter_map(|door| match &door.to {
             ConsumerTarget::IntelmqRedis { queue, .. } => Some((&door.name, queue)),
-            ConsumerTarget::IntelmqTcp(_) | ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => None,
+            ConsumerTarget::IntelmqTcp(_)
+            | ConsumerTarget::Spool(_)
+            | ConsumerTarget::Warden(_)
+            | ConsumerTarget::MispFeed(_) => None,
         }))
     }
 }
@@ -375,7 +379,7 @@ impl ConsumerSettings {
             _ => None,
         };
         IntelmqHandOff {
-            hand_off: HandOff { form: form.form, format: self.format(), with_type },
+            hand_off: HandOff { form: self.delivery_form(), format: self.format(), with_type },
             node,
             annotate: form.annotate,
             strict: form.strict,
@@ -390,8 +394,21 @@ impl ConsumerSettings {
     /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
     /// another format.
     pub fn format(&self) -> Option<BodyFormat> {
-        let is_warden = matches!(self.to, ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_));
-        self.form.format.or(is_warden.then_some(BodyFormat::Idea))
+        match self.to {
+            ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => {
+                self.form.format.or(Some(BodyFormat::Idea))
+            }
+            ConsumerTarget::MispFeed(_) => Some(BodyFormat::Intelmq),
+            _ => self.form.format,
+        }
+    }
+
+    /// A feed is made from the meta of each event too.
+    fn delivery_form(&self) -> DeliveryForm {
+        match self.to {
+            ConsumerTarget::MispFeed(_) => DeliveryForm::Iep04,
+            _ => self.form.form,
+        }
     }
 }
 
@@ -405,6 +422,7 @@ pub enum ConsumerTarget {
         queue_max: u64,
     },
     Spool(SpoolTarget),
+    MispFeed(FeedTarget),
     Warden(WardenServer),
 }
 
@@ -415,9 +433,17 @@ impl ConsumerTarget {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis { .. } => "intelmq-redis",
             Self::Spool(_) => "spool",
+            Self::MispFeed(_) => "misp-feed",
             Self::Warden(_) => "warden",
         }
     }
+}
+
+/// Writes a feed that MISP reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedTarget {
+    pub dir: PathBuf,
+    pub identity: FeedIdentity,
 }
 
 /// Writes files for Warden's filer, and waits while `incoming` has `queue_max`.

@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod links;
 mod misp_door;
+mod misp_feed;
 mod n6_door;
 mod pairing;
 mod reload;

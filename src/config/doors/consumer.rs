@@ -11,10 +11,15 @@ use super::{
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
 use crate::config::reading::{ConfigReport, TomlSection};
-use crate::door::{ConsumerForm, ConsumerSettings, ConsumerTarget, DoorLine, SpoolTarget, TcpTarget};
+use crate::door::{
+    ConsumerForm, ConsumerSettings, ConsumerTarget, DoorLine, FeedTarget, SpoolTarget, TcpTarget,
+};
 use crate::format::DeliveryForm;
+use crate::format::foreign::feed::FeedIdentity;
 use crate::format::foreign::{BodyFormat, is_node_name};
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
+use crate::identity::parse_uuid;
+use crate::limits::{FEED_INTERVAL_MS_DEFAULT, FEED_INTERVAL_MS_MAX, FEED_INTERVAL_MS_MIN};
 use crate::protocol::io::StartPosition;
 
 /// The kinds of `to`.
@@ -44,6 +49,11 @@ pub(super) const KINDS: &[DoorKind<ConsumerTarget>] = &[
                 at.value.choice("node", wanted, report, |text| is_node_name(text).then(|| text.to_owned()));
             Some(ConsumerTarget::Spool(SpoolTarget { dir: dir?, queue_max, node }))
         },
+    },
+    DoorKind {
+        word: "misp-feed",
+        keys: &["dir", "org", "org_uuid", "interval"],
+        read: |reading, at, report| feed_target(reading, at, report).map(ConsumerTarget::MispFeed),
     },
     DoorKind {
         word: "warden",
@@ -111,6 +121,37 @@ impl DoorReading<'_> {
         }
         Some(file)
     }
+}
+
+/// Returns the feed of a door. Its organisation needs a UUID that stays the same for ever, so there is no default.
+fn feed_target(
+    reading: &DoorReading<'_>,
+    at: &DoorSection<'_, '_>,
+    report: &mut ConfigReport,
+) -> Option<FeedTarget> {
+    for (key, hint) in [
+        ("dir", "dir = \"/srv/misp-feed\": the directory that MISP reads"),
+        ("org", "org = \"CERT Example\": the name of your organisation in MISP"),
+        ("org_uuid", "org_uuid = \"…\": the UUID of your organisation in MISP"),
+    ] {
+        if !at.value.has(key) {
+            report.missing(at.line, key, hint);
+        }
+    }
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let dir = at.value.choice("dir", "the name of a directory", report, text);
+    let org = at.value.choice("org", "the name of an organisation", report, text);
+    let org_uuid = at.value.choice("org_uuid", "a UUID of version 1 to 7", report, |text| {
+        parse_uuid(text).ok().filter(|uuid| (1..=7).contains(&uuid.get_version_num()))
+    });
+    let wanted = "a time from \"1m\" to \"24h\", like \"1h\"";
+    let interval = at.value.choice("interval", wanted, report, |text| {
+        let ms = u64::try_from(text.parse::<jiff::SignedDuration>().ok()?.as_millis()).ok()?;
+        (FEED_INTERVAL_MS_MIN..=FEED_INTERVAL_MS_MAX).contains(&ms).then_some(ms)
+    });
+    let interval_ms = interval.unwrap_or(FEED_INTERVAL_MS_DEFAULT);
+    let identity = FeedIdentity { org: org?, org_uuid: org_uuid?, interval_ms };
+    Some(FeedTarget { dir: reading.dir.join(dir?), identity })
 }
 
 fn tcp_target(at: &DoorSection<'_, '_>, report: &mut ConfigReport) -> Option<TcpTarget> {

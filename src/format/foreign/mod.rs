@@ -25,6 +25,8 @@ pub use carried::carried_events;
 pub use codec::{ForeignMessage, decode_text, encode_event};
 pub use decoded::{DecodedEvent, DecodedMessage};
 pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
+#[cfg(feature = "node")]
+pub use misp::feed;
 pub use misp::{MispPart, take_apart as take_misp_apart};
 pub use report::ConversionReport;
 

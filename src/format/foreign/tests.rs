@@ -1,6 +1,8 @@
 //! The vectors of `tests/vectors/formats/`, each of which was held against the programs of others; the way there and
 //! back; and odd input.
 
+#[cfg(feature = "node")]
+mod feed;
 mod handed;
 mod odd;
 mod round;

@@ -8,6 +8,7 @@ pub(crate) mod driver;
 pub(crate) mod expiry;
 pub(crate) mod form;
 pub(crate) mod marker;
+pub(crate) mod misp_feed;
 pub(crate) mod opening;
 pub(crate) mod redis;
 pub(crate) mod request;

@@ -14,6 +14,7 @@ use crate::local::counters::ConsumerCounters;
 use crate::local::dead_letter::file::DeadLetter;
 use crate::local::deliver::form::ReceiverForm;
 use crate::local::deliver::marker::HandedFile;
+use crate::local::deliver::misp_feed::FeedReceiver;
 use crate::local::deliver::redis::QueueReceiver;
 use crate::local::deliver::redis::destination::DestinationQueue;
 use crate::local::deliver::spool::SpoolReceiver;
@@ -182,6 +183,12 @@ fn target(
             let (handed, suffix) = (handed()?, door.format().map_or("json", BodyFormat::as_str));
             TargetOpener::new(target.dir.display().to_string(), move |counters| {
                 SpoolReceiver::new(&target, suffix, handed, counters)
+            })
+        }
+        ConsumerTarget::MispFeed(target) => {
+            let (handed, publisher, now) = (handed()?, node.clone(), shared.behind.now);
+            TargetOpener::new(target.dir.display().to_string(), move |_| {
+                FeedReceiver::new(target, publisher, handed, now)
             })
         }
         ConsumerTarget::Warden(server) => {

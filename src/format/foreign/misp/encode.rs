@@ -36,7 +36,7 @@ pub fn encode(event: &EventView<'_>) -> EncodedMessage {
 }
 
 /// Returns the tag of MISP's taxonomy `tlp`.
-fn tag(tlp: Tlp) -> Value {
+pub(super) fn tag(tlp: Tlp) -> Value {
     let colour = match tlp {
         Tlp::Clear => "#FFFFFF",
         Tlp::Green => "#33FF00",

@@ -3,6 +3,8 @@
 
 mod decode;
 mod encode;
+#[cfg(feature = "node")]
+pub mod feed;
 mod labels;
 mod parts;
 mod table;

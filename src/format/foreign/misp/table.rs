@@ -69,7 +69,7 @@ pub const ATTRIBUTES: &[AttributeKind] = &[
         ],
     },
     AttributeKind {
-        misp_type: "port", category: "Network activity", to_ids: false, uncorrelated: false,
+        misp_type: "port", category: "Network activity", to_ids: false, uncorrelated: true,
         fields: &[
             "destination.port", "source.port",
         ],
