@@ -13,12 +13,12 @@ use crate::ownership;
 use crate::time::Timestamp;
 
 /// Name of the file in the node's state directory.
-pub const AUDIT_FILE: &str = "audit.jsonl";
+pub(crate) const AUDIT_FILE: &str = "audit.jsonl";
 
 /// The kind of a decision. A closed list, so readers of the file can rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AuditedAction {
+pub(crate) enum AuditedAction {
     PeerAdded,
     PeerMerged,
     PeerVerified,
@@ -51,7 +51,7 @@ pub enum AuditedAction {
 
 /// One line (`intelmesh.audit/1`).
 #[derive(Clone, Debug, Serialize)]
-pub struct AuditDecision<'a> {
+pub(crate) struct AuditDecision<'a> {
     #[serde(serialize_with = "crate::status::rfc3339::serialize")]
     pub at: Timestamp,
     pub what: AuditedAction,
@@ -69,7 +69,7 @@ pub struct AuditDecision<'a> {
 ///
 /// # Errors
 /// Errors of the file system; nothing else depends on it.
-pub fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> {
+pub(crate) fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> {
     let is_line = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok();
     lines::append_line(&state_dir.join(AUDIT_FILE), serde_json::to_vec(decision)?, is_line)
 }
@@ -78,7 +78,7 @@ pub fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> 
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn check_writable(state_dir: &Path) -> io::Result<()> {
+pub(crate) fn check_writable(state_dir: &Path) -> io::Result<()> {
     match rustix::fs::access(state_dir.join(AUDIT_FILE), rustix::fs::Access::WRITE_OK) {
         Err(rustix::io::Errno::NOENT) => Ok(()),
         checked => Ok(checked?),

@@ -84,13 +84,13 @@ const NULL: u8 = 0xf6;
 
 /// Reads items one after the other.
 #[derive(Clone, Debug)]
-pub struct CborReader<'a> {
+pub(crate) struct CborReader<'a> {
     input: &'a [u8],
     at: usize,
 }
 
 impl<'a> CborReader<'a> {
-    pub fn new(input: &'a [u8]) -> Self {
+    pub(crate) fn new(input: &'a [u8]) -> Self {
         Self { input, at: 0 }
     }
 
@@ -98,7 +98,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     /// The first [`CborError`] in it.
-    pub fn of_one_item(input: &'a [u8]) -> Result<Self, CborError> {
+    pub(crate) fn of_one_item(input: &'a [u8]) -> Result<Self, CborError> {
         let mut reader = Self::new(input);
         reader.skip_item()?;
         reader.end()?;
@@ -106,13 +106,13 @@ impl<'a> CborReader<'a> {
     }
 
     /// Returns the offset of the next item.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.at
     }
 
     /// # Errors
     /// [`CborError::TrailingBytes`] if something is left.
-    pub fn end(&self) -> Result<(), CborError> {
+    pub(crate) fn end(&self) -> Result<(), CborError> {
         match self.input.len() - self.at {
             0 => Ok(()),
             left => Err(CborError::TrailingBytes(left)),
@@ -120,7 +120,7 @@ impl<'a> CborReader<'a> {
     }
 
     /// Returns the type of the next item.
-    pub fn peek(&self) -> Result<MajorType, CborError> {
+    pub(crate) fn peek(&self) -> Result<MajorType, CborError> {
         self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
@@ -128,7 +128,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     /// [`CborError::Truncated`].
-    pub fn take(&mut self, len: u64) -> Result<&'a [u8], CborError> {
+    pub(crate) fn take(&mut self, len: u64) -> Result<&'a [u8], CborError> {
         let len = usize::try_from(len).map_err(|_| CborError::Truncated(self.at))?;
         let end = self.at.checked_add(len).filter(|end| *end <= self.input.len());
         let end = end.ok_or(CborError::Truncated(self.at))?;
@@ -160,7 +160,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     /// [`CborError::Type`] if it is another, and any fault of its first bytes.
-    pub fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
+    pub(crate) fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
             (found, value) if found == major => Ok(value),
@@ -168,12 +168,12 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    pub fn unsigned(&mut self) -> Result<u64, CborError> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Unsigned)
     }
 
     /// Reads a number that fits 63 bits and a sign.
-    pub fn integer(&mut self) -> Result<i64, CborError> {
+    pub(crate) fn integer(&mut self) -> Result<i64, CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
         let value = i64::try_from(value).map_err(|_| CborError::Type(start))?;
@@ -184,32 +184,32 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CborError> {
         let len = self.expect(MajorType::Bytes)?;
         self.take(len)
     }
 
-    pub fn text(&mut self) -> Result<&'a str, CborError> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, CborError> {
         let start = self.at;
         let len = self.expect(MajorType::Text)?;
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
     }
 
     /// Reads the number of items that follow. Nothing may be allocated by it unchecked.
-    pub fn array(&mut self) -> Result<u64, CborError> {
+    pub(crate) fn array(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Array)
     }
 
     /// Reads the number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
-    pub fn map(&mut self) -> Result<u64, CborError> {
+    pub(crate) fn map(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Map)
     }
 
-    pub fn tag(&mut self) -> Result<u64, CborError> {
+    pub(crate) fn tag(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Tag)
     }
 
-    pub fn boolean(&mut self) -> Result<bool, CborError> {
+    pub(crate) fn boolean(&mut self) -> Result<bool, CborError> {
         let start = self.at;
         match self.expect(MajorType::Simple)? {
             20 => Ok(false),
@@ -219,7 +219,7 @@ impl<'a> CborReader<'a> {
     }
 
     /// Returns true if the next item is `null`, which is then passed.
-    pub fn null(&mut self) -> bool {
+    pub(crate) fn null(&mut self) -> bool {
         let is_null = self.input.get(self.at) == Some(&NULL);
         self.at += usize::from(is_null);
         is_null
@@ -229,7 +229,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     /// The first [`CborError`] in it.
-    pub fn skip_item(&mut self) -> Result<&'a [u8], CborError> {
+    pub(crate) fn skip_item(&mut self) -> Result<&'a [u8], CborError> {
         self.skip_inside(0)
     }
 
@@ -237,7 +237,7 @@ impl<'a> CborReader<'a> {
     ///
     /// # Errors
     /// The first [`CborError`] in it.
-    pub fn skip_inside(&mut self, levels: usize) -> Result<&'a [u8], CborError> {
+    pub(crate) fn skip_inside(&mut self, levels: usize) -> Result<&'a [u8], CborError> {
         let start = self.at;
         self.skip(levels)?;
         Ok(&self.input[start..self.at])
@@ -298,7 +298,7 @@ impl ByteSink for Vec<u8> {
 
 /// Counts what would be written.
 #[derive(Debug, Default)]
-pub struct CountingSink(pub usize);
+pub(crate) struct CountingSink(pub usize);
 
 impl ByteSink for CountingSink {
     fn put(&mut self, bytes: &[u8]) {
@@ -345,11 +345,11 @@ pub fn put_map(out: &mut impl ByteSink, pairs: usize) {
     put_head(out, MajorType::Map, pairs as u64);
 }
 
-pub fn put_boolean(out: &mut impl ByteSink, value: bool) {
+pub(crate) fn put_boolean(out: &mut impl ByteSink, value: bool) {
     out.put(&[0xf4 | u8::from(value)]);
 }
 
-pub fn put_null(out: &mut impl ByteSink) {
+pub(crate) fn put_null(out: &mut impl ByteSink) {
     out.put(&[NULL]);
 }
 

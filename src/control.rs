@@ -22,28 +22,28 @@ use crate::record::Entry;
 use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
-pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
-pub use delivery::{DeliveryRecord, DeliveryState, ReaderName};
-pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
+pub(crate) use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
+pub(crate) use delivery::{DeliveryRecord, DeliveryState, ReaderName};
+pub(crate) use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
-pub use dry_run::{
+pub(crate) use dry_run::{
     LineDryRun, PASSES, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA,
 };
-pub use event_ref::EventRef;
-pub use listing::{
+pub(crate) use event_ref::EventRef;
+pub(crate) use listing::{
     EventList, EventSubject, LIST_LAST_DEFAULT, LIST_LAST_MAX, LIST_LOOK_MAX, LIST_SCHEMA, ListedEvent,
     ListedRange,
 };
-pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
+pub(crate) use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 
 /// Name and number of the JSON form of one event.
-pub const EVENT_SCHEMA: &str = "intelmesh.event/1";
+pub(crate) const EVENT_SCHEMA: &str = "intelmesh.event/1";
 /// Name and number of the JSON form of the feeds.
-pub const FEED_SCHEMA: &str = "intelmesh.feed/1";
-pub const WAITING_SCHEMA: &str = "intelmesh.waiting/1";
+pub(crate) const FEED_SCHEMA: &str = "intelmesh.feed/1";
+pub(crate) const WAITING_SCHEMA: &str = "intelmesh.waiting/1";
 
 /// One line of a request is never longer, in bytes.
-pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -132,7 +132,7 @@ pub enum ControlRequest {
 /// One answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ControlReply {
+pub(crate) enum ControlReply {
     Status(Box<Snapshot>),
     Event(Box<EventFacts>),
     Events(EventList),
@@ -160,7 +160,7 @@ pub enum ControlReply {
 }
 
 /// Stands between several errors that were found at once, in one [`ControlRefusal`].
-pub const REFUSAL_SEPARATOR: &str = "\nerror: ";
+pub(crate) const REFUSAL_SEPARATOR: &str = "\nerror: ";
 
 /// The answer is no, or it could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -222,7 +222,7 @@ pub enum ConsumerPlace {
 
 /// One event, decoded (mirrors `intelmesh.event/1`), as far as this node knows it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct EventFacts {
+pub(crate) struct EventFacts {
     pub schema: String,
     pub id: String,
     pub publisher: PublisherName,
@@ -278,7 +278,7 @@ pub struct EventFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkFacts {
+pub(crate) struct LinkFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<String>,
     #[serde(rename = "type")]
@@ -342,7 +342,7 @@ impl From<&Entry> for EventFacts {
 
 impl EventFacts {
     /// Adds the result of opening the body: the content for its recipients, the reason for others.
-    pub fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
+    pub(crate) fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
         match opened {
             Ok(opened) => {
                 self.parent = opened.parent.as_ref().map(EventId::to_string);
@@ -363,7 +363,7 @@ fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
 
 /// The results for lines that a door had set aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AsideTried {
+pub(crate) struct AsideTried {
     /// By the node, or by the receiver.
     pub taken: u64,
     /// Again, for the reason that the file says now.
@@ -377,7 +377,7 @@ pub struct AsideTried {
 
 /// The result of reading `intelmesh.toml` again (`intelmesh.reload/1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadResult {
+pub(crate) struct ReloadResult {
     /// In force now, by key or door.
     pub changed: Vec<String>,
     /// Acts at the next start.
@@ -388,14 +388,14 @@ pub struct ReloadResult {
 
 /// The result of dialling a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerCheck {
+pub(crate) struct PeerCheck {
     pub peer: PublisherName,
     pub connected: bool,
     pub addresses: Vec<AddressCheck>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddressCheck {
+pub(crate) struct AddressCheck {
     pub address: String,
     /// That peer, with its key, answered here.
     pub ok: bool,

@@ -25,11 +25,11 @@ use crate::policy::Tlp;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
 use crate::record::ConsumerName;
 
-pub use url::ServerUrl;
+pub(crate) use url::ServerUrl;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
 #[derive(Clone, Copy, Debug)]
-pub struct DoorLine(pub usize);
+pub(crate) struct DoorLine(pub usize);
 
 impl PartialEq for DoorLine {
     fn eq(&self, _: &Self) -> bool {
@@ -47,20 +47,20 @@ impl std::fmt::Display for DoorLine {
 
 /// All doors of one node, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DoorSettings {
+pub(crate) struct DoorSettings {
     pub submits: Vec<SubmitSettings>,
     pub consumers: Vec<ConsumerSettings>,
 }
 
 impl DoorSettings {
     /// Returns the names of all doors.
-    pub fn names(&self) -> impl Iterator<Item = &ConsumerName> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ConsumerName> {
         let submits = self.submits.iter().map(|door| &door.name);
         submits.chain(self.consumers.iter().map(|door| &door.name))
     }
 
     /// Returns the effects of `in.sock` on each line: those of a `[[submit]]` from the socket, or `plain`.
-    pub fn at_socket(&self, plain: DoorDefaults) -> DoorDefaults {
+    pub(crate) fn at_socket(&self, plain: DoorDefaults) -> DoorDefaults {
         match self.submits.iter().find(|door| door.from == SubmitSource::Socket) {
             Some(door) => door.defaults(plain),
             None => plain,
@@ -68,7 +68,7 @@ impl DoorSettings {
     }
 
     /// Returns the queues in Redis, with the names of their doors.
-    pub fn redis_queues(&self) -> impl Iterator<Item = (&ConsumerName, &RedisQueue)> {
+    pub(crate) fn redis_queues(&self) -> impl Iterator<Item = (&ConsumerName, &RedisQueue)> {
         let submits = self.submits.iter().filter_map(|door| match &door.from {
             SubmitSource::IntelmqRedis(queue) => Some((&door.name, queue)),
             _ => None,
@@ -96,7 +96,7 @@ impl DoorSettings {
     }
 
     /// Returns the files that doors read when they connect, each with its door and key.
-    pub fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
+    pub(crate) fn files(&self) -> Vec<(&ConsumerName, &'static str, &Path)> {
         let of_redis = self.redis_queues().flat_map(|(name, queue)| {
             [("password_file", queue.password_file.as_ref()), ("ca_file", queue.ca_file.as_ref())]
                 .map(|(key, file)| (name, key, file))
@@ -126,7 +126,7 @@ impl DoorSettings {
 
 /// `[[submit]]`: events of the pipeline come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubmitSettings {
+pub(crate) struct SubmitSettings {
     /// Names the door in status, and `aside/NAME.jsonl`.
     pub name: ConsumerName,
     pub from: SubmitSource,
@@ -136,7 +136,7 @@ pub struct SubmitSettings {
 impl SubmitSettings {
     /// Returns the effects of this door on each line, as changes to `plain`. A key that is not given has the default of
     /// the kind of door.
-    pub fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
+    pub(crate) fn defaults(&self, plain: DoorDefaults) -> DoorDefaults {
         let plain = match (&self.from, self.from.carries()) {
             (SubmitSource::Socket, _) => plain,
             // A message of another system is carried as it came.
@@ -168,7 +168,7 @@ impl SubmitSettings {
 
 /// The kinds of `[[submit]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubmitSource {
+pub(crate) enum SubmitSource {
     /// `run/in.sock`, which is always there: such a section says what it adds.
     Socket,
     IntelmqTcp(TcpSource),
@@ -195,7 +195,7 @@ impl SubmitSource {
     }
 
     /// Returns the word for it in `from`.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Socket => "socket",
             Self::IntelmqTcp(_) => "intelmq-tcp",
@@ -210,14 +210,14 @@ impl SubmitSource {
 
 /// A Warden server that is asked for new messages each time that `poll` has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WardenSource {
+pub(crate) struct WardenSource {
     pub server: WardenServer,
     pub poll: Duration,
 }
 
 /// A Warden 3 server, and how it knows this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WardenServer {
+pub(crate) struct WardenServer {
     pub url: ServerUrl,
     /// The name of this client at the server.
     pub client: Option<String>,
@@ -233,7 +233,7 @@ pub struct WardenServer {
 
 impl WardenServer {
     /// Returns the name of this node in the `Node` list of messages.
-    pub fn node_name(&self, publisher: &PublisherName) -> String {
+    pub(crate) fn node_name(&self, publisher: &PublisherName) -> String {
         let client = self.client.clone().filter(|client| is_node_name(client));
         self.node.clone().or(client).unwrap_or_else(|| default_node_name(publisher))
     }
@@ -241,14 +241,14 @@ impl WardenServer {
 
 /// A directory with messages of one format in `incoming`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolSource {
+pub(crate) struct SpoolSource {
     pub dir: PathBuf,
     pub format: EventFormat,
 }
 
 /// The events of a MISP, over its REST interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MispSource {
+pub(crate) struct MispSource {
     pub url: ServerUrl,
     /// Holds the key of an account there.
     pub key_file: PathBuf,
@@ -262,7 +262,7 @@ pub struct MispSource {
 
 /// The stream of an n6, from a broker that speaks STOMP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct N6Source {
+pub(crate) struct N6Source {
     pub broker: BrokerAddress,
     pub login: String,
     /// Holds the API key, which is the password at the broker, too.
@@ -276,7 +276,7 @@ pub struct N6Source {
 
 impl N6Source {
     /// Returns the resources of n6 to which the destinations belong: `/exchange/ORGANISATION/RESOURCE.…`.
-    pub fn resources(&self) -> Vec<&'static str> {
+    pub(crate) fn resources(&self) -> Vec<&'static str> {
         let first = |place: &'_ String| place.rsplit('/').next()?.split('.').next().map(str::to_owned);
         let named: Vec<_> = self.destinations.iter().filter_map(first).collect();
         let is_wanted = |known: &&str| {
@@ -288,7 +288,7 @@ impl N6Source {
 
 /// A broker: `stomp+ssl://HOST[:PORT]`, or without TLS on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerAddress {
+pub(crate) struct BrokerAddress {
     pub url: String,
     pub host: String,
     pub port: u16,
@@ -297,7 +297,7 @@ pub struct BrokerAddress {
 
 /// We are the collector: IntelMQ's TCP output connects here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpSource {
+pub(crate) struct TcpSource {
     pub listen: SocketAddr,
     /// Networks that may connect; empty: this machine.
     pub allow: Vec<IpNet>,
@@ -309,7 +309,7 @@ pub struct TcpSource {
 
 /// A queue of a bot of IntelMQ's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisQueue {
+pub(crate) struct RedisQueue {
     /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
     pub url: String,
     pub url_line: DoorLine,
@@ -322,7 +322,7 @@ pub struct RedisQueue {
 
 /// Changes of a door to each event on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorAdds {
+pub(crate) struct DoorAdds {
     pub tlp: Option<Tlp>,
     pub to: Vec<PublisherName>,
     pub ids: Option<IdScheme>,
@@ -340,7 +340,7 @@ pub struct DoorAdds {
 
 /// `[[consumer]]`: accepted events are handed to the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerSettings {
+pub(crate) struct ConsumerSettings {
     /// Names its position in the journal, and `aside/NAME.jsonl`.
     pub name: ConsumerName,
     pub to: ConsumerTarget,
@@ -356,7 +356,7 @@ pub struct ConsumerSettings {
 
 impl ConsumerSettings {
     /// Returns the request that this door sends to the core.
-    pub fn request(&self) -> ConsumerRequest {
+    pub(crate) fn request(&self) -> ConsumerRequest {
         ConsumerRequest {
             name: Some(self.name.clone()),
             from: self.from,
@@ -367,7 +367,7 @@ impl ConsumerSettings {
     }
 
     /// Returns the form of events that leave here, with IntelMQ's own list of fields.
-    pub fn hand_off(&self, publisher: &PublisherName) -> IntelmqHandOff {
+    pub(crate) fn hand_off(&self, publisher: &PublisherName) -> IntelmqHandOff {
         let form = &self.form;
         // A bot that finds an element without `__type` in its queue never gets past it.
         let with_type = form.with_type || matches!(self.to, ConsumerTarget::IntelmqRedis { .. });
@@ -393,7 +393,7 @@ impl ConsumerSettings {
 impl ConsumerSettings {
     /// Returns the format of bodies that leave here, if they are converted. A spool is Warden's, unless its door says
     /// another format.
-    pub fn format(&self) -> Option<BodyFormat> {
+    pub(crate) fn format(&self) -> Option<BodyFormat> {
         match self.to {
             ConsumerTarget::Spool(_) | ConsumerTarget::Warden(_) => {
                 self.form.format.or(Some(BodyFormat::Idea))
@@ -414,7 +414,7 @@ impl ConsumerSettings {
 
 /// The kinds of `[[consumer]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConsumerTarget {
+pub(crate) enum ConsumerTarget {
     IntelmqTcp(TcpTarget),
     /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
     IntelmqRedis {
@@ -428,7 +428,7 @@ pub enum ConsumerTarget {
 
 impl ConsumerTarget {
     /// Returns the word for it in `to`.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::IntelmqTcp(_) => "intelmq-tcp",
             Self::IntelmqRedis { .. } => "intelmq-redis",
@@ -441,14 +441,14 @@ impl ConsumerTarget {
 
 /// Writes a feed that MISP reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedTarget {
+pub(crate) struct FeedTarget {
     pub dir: PathBuf,
     pub identity: FeedIdentity,
 }
 
 /// Writes files for Warden's filer, and waits while `incoming` has `queue_max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolTarget {
+pub(crate) struct SpoolTarget {
     pub dir: PathBuf,
     pub queue_max: u64,
     /// The name of this node in messages of IDEA; made from its name if it is missing.
@@ -457,7 +457,7 @@ pub struct SpoolTarget {
 
 /// We are the output: connects to IntelMQ's TCP collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpTarget {
+pub(crate) struct TcpTarget {
     /// Host and port; a name is looked up for each connection.
     pub connect: String,
     /// Ends each event, instead of a length before it.
@@ -466,7 +466,7 @@ pub struct TcpTarget {
 
 /// How events leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerForm {
+pub(crate) struct ConsumerForm {
     pub form: DeliveryForm,
     /// Bodies of another format are converted to this one.
     pub format: Option<BodyFormat>,

@@ -1,7 +1,7 @@
 //! An incident event as parsed: its checked body and the name of its format. The pipelines know the meaning of the
 //! fields, and bytes of a body are never changed here.
 
-pub mod json;
+pub(crate) mod json;
 
 use std::fmt;
 use std::sync::Arc;

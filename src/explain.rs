@@ -12,11 +12,11 @@ use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
-pub use clients::share_with_client;
+pub(crate) use clients::share_with_client;
 
 /// The answer of policy for one event and one peer (`intelmesh.explain/1` has a list of them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     pub peer: PublisherName,
     #[serde(flatten)]
     pub outcome: RuleOutcome,
@@ -29,7 +29,7 @@ pub struct Explanation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "reason", rename_all = "snake_case")]
-pub enum RuleOutcome {
+pub(crate) enum RuleOutcome {
     Shared,
     Withheld(#[serde(serialize_with = "reason_word")] WithheldReason),
     /// No connection with it may stand.
@@ -38,7 +38,7 @@ pub enum RuleOutcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CutReason {
+pub(crate) enum CutReason {
     Revoked,
     Pending,
     Paused,
@@ -49,7 +49,7 @@ fn reason_word<S: Serializer>(why: &WithheldReason, serializer: S) -> Result<S::
 }
 
 impl RuleOutcome {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Shared => "shared",
             Self::Withheld(_) => "withheld",
@@ -58,7 +58,7 @@ impl RuleOutcome {
     }
 
     /// Returns a short name of the reason; `None` if it is shared.
-    pub const fn reason(self) -> Option<&'static str> {
+    pub(crate) const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Shared => None,
             Self::Withheld(why) => Some(why.as_str()),
@@ -70,7 +70,13 @@ impl RuleOutcome {
 }
 
 /// Decides whether the event of `core`, which came by `path`, may go to the peer of `file`, by its rules.
-pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now: Timestamp) -> Explanation {
+pub(crate) fn share(
+    core: &Core,
+    path: &HopPath,
+    own: &NodeNames,
+    file: &PeerFile,
+    now: Timestamp,
+) -> Explanation {
     let peer = file.peer.name.clone();
     let (outcome, rule, remedy) = match (cut(file), policy::share(core, path, own, &file.peer, Some(now))) {
         (Some((reason, rule, remedy)), _) => (RuleOutcome::Cut(reason), rule, Some(remedy)),
@@ -84,14 +90,14 @@ pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now:
 }
 
 /// Returns the peer as it stands now: if it revoked its own key, its file need not say so.
-pub fn standing(file: &PeerFile, trust: &TrustList) -> PeerFile {
+pub(crate) fn standing(file: &PeerFile, trust: &TrustList) -> PeerFile {
     let mut file = file.clone();
     file.peer.revoked |= trust.peer(&file.peer.name).is_some_and(|peer| peer.revoked);
     file
 }
 
 /// Returns the peer as it stood while its feed ran, before it was cut off.
-pub fn while_connected(file: &PeerFile) -> PeerFile {
+pub(crate) fn while_connected(file: &PeerFile) -> PeerFile {
     let mut file = file.clone();
     (file.peer.revoked, file.peer.paused, file.pairing.pending) = (false, false, false);
     file

@@ -4,7 +4,7 @@
 //! of the journal are written at offsets, by `store::file_disk` in the same order. A file gets the owner of its
 //! directory (`ownership`). Nothing here knows what a file holds.
 
-pub mod lines;
+pub(crate) mod lines;
 #[cfg(test)]
 pub mod recorder;
 #[cfg(test)]
@@ -22,13 +22,13 @@ use tempfile::{NamedTempFile, PersistError};
 use crate::ownership::{hand_dir_to_owner_of, hand_to_owner_of};
 
 /// Begins the names of files that are not whole yet. A crash may leave one: nobody reads it, and it may be removed.
-pub const UNFINISHED_PREFIX: &str = ".unfinished-";
+pub(crate) const UNFINISHED_PREFIX: &str = ".unfinished-";
 
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = ".removed";
 
 /// Returns the directory that holds `path`.
-pub fn dir_of(path: &Path) -> &Path {
+pub(crate) fn dir_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -39,7 +39,7 @@ pub fn dir_of(path: &Path) -> &Path {
 ///
 /// # Errors
 /// The error of the file system, here and below.
-pub fn sync_names(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
     #[cfg(test)]
     recorder::note(|| recorder::DiskOp::SyncNames(dir.to_owned()));
@@ -50,7 +50,7 @@ pub fn sync_names(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn sync_bytes(file: &Path) -> io::Result<()> {
+pub(crate) fn sync_bytes(file: &Path) -> io::Result<()> {
     File::open(file)?.sync_data()?;
     #[cfg(test)]
     recorder::note(|| recorder::DiskOp::Foreign(dir_of(file).to_owned()));
@@ -62,7 +62,7 @@ pub fn sync_bytes(file: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
     let above = dir_of(dir);
     let was_there = dir.is_dir();
     if !was_there {
@@ -89,7 +89,7 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_whole(file, bytes, mode, |unfinished| unfinished.persist(file))
 }
 
@@ -97,7 +97,7 @@ pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`]; `AlreadyExists` if there is a file of that name: it is as it was.
-pub fn create_new(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn create_new(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_whole(file, bytes, mode, |unfinished| unfinished.persist_noclobber(file))
 }
 
@@ -141,7 +141,7 @@ fn without_unfinished(error: io::Error) -> io::Error {
 }
 
 /// Returns the steps that an operator can take after an error of the file system, if they are known.
-pub fn hint_of(error: &io::Error) -> Option<&'static str> {
+pub(crate) fn hint_of(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
             "run this as the account that the files belong to, or as root (see docs/howto/let-accounts-use-a-node.md)",
@@ -160,7 +160,7 @@ pub fn hint_of(error: &io::Error) -> Option<&'static str> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_renamed(from, to)
 }
@@ -169,7 +169,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`]; `AlreadyExists` if there is a file of that name: both are as they were.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Not every file system can do it at once. After a crash in between the file has both names.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
@@ -193,7 +193,7 @@ fn sync_renamed(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn remove(file: &Path) -> io::Result<()> {
+pub(crate) fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         removed => removed?,
@@ -208,7 +208,7 @@ pub fn remove(file: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn remove_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
     let gone = gone_name(dir);
     remove_all(&gone)?;
     match fs::rename(dir, &gone) {
@@ -225,7 +225,7 @@ pub fn remove_dir(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`sync_names`].
-pub fn finish_removing(dir: &Path) -> io::Result<()> {
+pub(crate) fn finish_removing(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.to_string_lossy().ends_with(REMOVED_SUFFIX) {

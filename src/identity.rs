@@ -16,7 +16,8 @@ mod keys;
 
 #[cfg(test)]
 pub use keys::colliding;
-pub use keys::{KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_key, public_key_text};
+pub(crate) use keys::{KEY_ID_BYTES_MAX, is_good_key};
+pub use keys::{KeyId, parse_public_key, public_key_text};
 
 /// Why a text is not a name or a key. The fault of its writer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -212,7 +213,7 @@ impl FromStr for EventId {
 ///
 /// # Errors
 /// [`IdentityError::Uuid`].
-pub fn parse_uuid(text: &str) -> Result<Uuid, IdentityError> {
+pub(crate) fn parse_uuid(text: &str) -> Result<Uuid, IdentityError> {
     let fault = || IdentityError::Uuid(text.chars().take(80).collect());
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(fault());

@@ -23,7 +23,7 @@ use crate::limits::{ADDRESSES_MAX, CBOR_DEPTH_MAX, INVITATION_ADDRESS_BYTES_MAX,
 use crate::time::Timestamp;
 
 /// The signature is bound to this (external_aad).
-pub const INVITATION_CONTEXT: &[u8] = b"intelmesh/invitation/v1";
+pub(crate) const INVITATION_CONTEXT: &[u8] = b"intelmesh/invitation/v1";
 /// An invitation is good for this long, in ms: 7 days.
 pub const INVITATION_VALID_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// The part before the `1`.
@@ -238,7 +238,7 @@ impl fmt::Display for FingerprintWords {
 }
 
 /// The fingerprint of `key`.
-pub fn words(key: &VerifyingKey) -> FingerprintWords {
+pub(crate) fn words(key: &VerifyingKey) -> FingerprintWords {
     let digest = Sha256::digest(key.as_bytes());
     let mut first = [0u8; 16];
     first.copy_from_slice(&digest[..16]);

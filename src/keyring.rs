@@ -25,18 +25,18 @@ use crate::limits::KEY_FILE_BYTES_MAX;
 use operational::Operational;
 use pem::{ED25519, X25519, read_pem, write_pem};
 
-pub use operational::{Rotation, STATEMENT_FILE};
+pub(crate) use operational::{Rotation, STATEMENT_FILE};
 
 /// The node's key: it signs, and proves who we are to peers.
-pub const NODE_KEY_FILE: &str = "node.pem";
+pub(crate) const NODE_KEY_FILE: &str = "node.pem";
 /// The file of the key to which others seal bodies for us.
-pub const SEAL_KEY_FILE: &str = "seal.pem";
+pub(crate) const SEAL_KEY_FILE: &str = "seal.pem";
 /// Makes the ids of `ids = "body"`.
-pub const BODY_ID_FILE: &str = "body-id.secret";
+pub(crate) const BODY_ID_FILE: &str = "body-id.secret";
 
 /// The faults of keys. The operator has to fix them all; nothing was changed.
 #[derive(Debug, Error)]
-pub enum KeyringError {
+pub(crate) enum KeyringError {
     #[error("{}: {error}", .file.display())]
     Io { file: PathBuf, error: io::Error },
     #[error("{}: no such file", .0.display())]
@@ -60,7 +60,7 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Loose { file, .. } => Some(format!("chmod 600 {}", file.display())),
             Self::Missing(file) if file.ends_with(NODE_KEY_FILE) => {
@@ -84,7 +84,7 @@ impl KeyringError {
 }
 
 /// The node's keys, in memory. Wiped when dropped.
-pub struct Keyring {
+pub(crate) struct Keyring {
     node: SigningKey,
     seal: StaticSecret,
     body_id: Zeroizing<[u8; 32]>,
@@ -102,7 +102,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Exists`] if there is one: nothing is ever overwritten. [`KeyringError::Io`].
-    pub fn create(keys_dir: &Path) -> Result<Self, KeyringError> {
+    pub(crate) fn create(keys_dir: &Path) -> Result<Self, KeyringError> {
         for name in [NODE_KEY_FILE, SEAL_KEY_FILE] {
             let file = keys_dir.join(name);
             if file.exists() {
@@ -123,7 +123,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError`], with the file and the remedy.
-    pub fn load(keys_dir: &Path) -> Result<Self, KeyringError> {
+    pub(crate) fn load(keys_dir: &Path) -> Result<Self, KeyringError> {
         let node = SigningKey::from_bytes(&*read_pem(&keys_dir.join(NODE_KEY_FILE), ED25519)?);
         let seal = read_pem(&keys_dir.join(SEAL_KEY_FILE), X25519)?;
         let seal = StaticSecret::from(*seal);
@@ -136,7 +136,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError`]; nothing acts before the statement is written.
-    pub fn rotate(
+    pub(crate) fn rotate(
         &self,
         keys_dir: &Path,
         publisher: &PublisherName,
@@ -150,7 +150,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Statement`].
-    pub fn revocation(&self, publisher: &PublisherName) -> Result<SignedStatement, KeyringError> {
+    pub(crate) fn revocation(&self, publisher: &PublisherName) -> Result<SignedStatement, KeyringError> {
         operational::revocation(&self.node, publisher)
     }
 
@@ -158,13 +158,13 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Io`].
-    pub fn put_statement(keys_dir: &Path, statement: &SignedStatement) -> Result<(), KeyringError> {
+    pub(crate) fn put_statement(keys_dir: &Path, statement: &SignedStatement) -> Result<(), KeyringError> {
         replace(&keys_dir.join(STATEMENT_FILE), statement.bytes())
     }
 
     /// # Errors
     /// [`KeyringError::Revoked`]: no peer takes anything from this node any more.
-    pub fn check_not_revoked(&self, keys_dir: &Path) -> Result<(), KeyringError> {
+    pub(crate) fn check_not_revoked(&self, keys_dir: &Path) -> Result<(), KeyringError> {
         match self.statement().is_some_and(|known| known.statement().revoked) {
             true => Err(KeyringError::Revoked(keys_dir.join(STATEMENT_FILE))),
             false => Ok(()),
@@ -176,7 +176,11 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Older`], [`KeyringError::Revoked`].
-    pub fn check_newest(&self, keys_dir: &Path, known: Option<&SignedStatement>) -> Result<(), KeyringError> {
+    pub(crate) fn check_newest(
+        &self,
+        keys_dir: &Path,
+        known: Option<&SignedStatement>,
+    ) -> Result<(), KeyringError> {
         let Some(known) = known.filter(|known| known.replaces(self.statement())) else { return Ok(()) };
         let (file, stated) = (keys_dir.join(STATEMENT_FILE), known.statement());
         match stated.revoked {
@@ -186,61 +190,61 @@ impl Keyring {
     }
 
     /// Returns this node's last statement of its keys; `None` if the identity key serves all uses.
-    pub fn statement(&self) -> Option<&SignedStatement> {
+    pub(crate) fn statement(&self) -> Option<&SignedStatement> {
         self.operational.statement.as_ref()
     }
 
-    pub fn signing_key(&self) -> &SigningKey {
+    pub(crate) fn signing_key(&self) -> &SigningKey {
         &self.node
     }
 
-    pub fn public_key(&self) -> VerifyingKey {
+    pub(crate) fn public_key(&self) -> VerifyingKey {
         self.node.verifying_key()
     }
 
     /// Returns the key that signs envelopes: the identity key, until a rotation makes another.
-    pub fn signing_key_in_use(&self) -> &SigningKey {
+    pub(crate) fn signing_key_in_use(&self) -> &SigningKey {
         self.operational.sign.as_ref().unwrap_or(&self.node)
     }
 
     /// Returns the signer of envelopes.
-    pub fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         Signer::new(self.signing_key_in_use().clone())
     }
 
     /// Returns the key that peers seal to now.
-    pub fn seal_key(&self) -> SealKey {
+    pub(crate) fn seal_key(&self) -> SealKey {
         SealKey::of(self.operational.seals.first().unwrap_or(&self.seal))
     }
 
     /// Returns the opener of bodies sealed for this node, which has `names`. It has the key in use and older ones.
-    pub fn opener(&self, names: impl Into<NodeNames>) -> SealOpener {
+    pub(crate) fn opener(&self, names: impl Into<NodeNames>) -> SealOpener {
         SealOpener::new(names, self.opens_with().cloned())
     }
 
-    pub fn seal_public(&self) -> [u8; 32] {
+    pub(crate) fn seal_public(&self) -> [u8; 32] {
         *self.seal_key().as_bytes()
     }
 
     /// Returns all keys that may open bodies sealed for this node, the one in use first.
-    pub fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
+    pub(crate) fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
         let Operational { seals, older_seals, .. } = &self.operational;
         seals.iter().chain(std::iter::once(&self.seal)).chain(older_seals)
     }
 
     /// `x25519:…`, the form of peer files and invitations.
-    pub fn seal_public_text(&self) -> String {
+    pub(crate) fn seal_public_text(&self) -> String {
         seal_key_text(&self.seal_public())
     }
 
     /// The secret of ids that are made from bodies (decisions/0007).
-    pub fn body_id_secret(&self) -> BodyIdSecret {
+    pub(crate) fn body_id_secret(&self) -> BodyIdSecret {
         BodyIdSecret::new(*self.body_id)
     }
 }
 
 /// `x25519:` and base64url without padding.
-pub fn seal_key_text(key: &[u8; 32]) -> String {
+pub(crate) fn seal_key_text(key: &[u8; 32]) -> String {
     format!("x25519:{}", data_encoding::BASE64URL_NOPAD.encode(key))
 }
 

@@ -50,6 +50,8 @@
 
 // With `sim`, what tests alone reach is public: it needs no documentation.
 #![cfg_attr(feature = "sim", allow(missing_docs))]
+// Asked of everything at once: tests reach more names than users do.
+#![cfg_attr(all(feature = "node", feature = "sim", not(test)), warn(unreachable_pub))]
 // The core alone does not use what only adapters need: the whole node shows what nobody uses.
 #![cfg_attr(not(feature = "node"), allow(dead_code, unused_imports))]
 

@@ -42,7 +42,7 @@ pub struct Term {
 }
 
 /// The prefix of the RDF predicate if no ontology has the type: this and its name.
-pub const PREDICATE_BASE: &str = "urn:intelmesh:relation:";
+pub(crate) const PREDICATE_BASE: &str = "urn:intelmesh:relation:";
 
 const fn term(
     name: &'static str,

@@ -16,7 +16,7 @@ use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 ///
 /// # Errors
 /// Errors of the file system. If an account may not give files away, it keeps them, as far as its group goes.
-pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
+pub(crate) fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
     let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
     let (owner, group) = wanted(&of_dir, &held);
     if owner.is_some() || group.is_some() {
@@ -30,7 +30,7 @@ pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
+pub(crate) fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
     let held = File::options().read(true).custom_flags(flags).open(made)?;
     let (owner, group) = wanted(&fs::metadata(dir)?, &held.metadata()?);
@@ -46,7 +46,7 @@ pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// `InvalidInput` if it is not, and errors of the file system.
-pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
+pub(crate) fn check_own(dir: &Path, file: &File) -> io::Result<()> {
     let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
     let is_foreign_link = held.nlink() > 1 && held.uid() != of_dir.uid();
     if held.is_file() && !is_foreign_link {
@@ -56,7 +56,7 @@ pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
 }
 
 /// Returns the owner of `dir` if this process is root and that is another account: it should act as that one.
-pub fn other_owner(dir: &Path) -> Option<(u32, u32)> {
+pub(crate) fn other_owner(dir: &Path) -> Option<(u32, u32)> {
     let of_dir = fs::metadata(dir).ok()?;
     (is_root() && of_dir.uid() != 0).then(|| (of_dir.uid(), of_dir.gid()))
 }
@@ -65,7 +65,7 @@ pub fn other_owner(dir: &Path) -> Option<(u32, u32)> {
 ///
 /// # Errors
 /// Errors of the kernel; then no later result may be believed.
-pub fn become_account(uid: u32, gid: u32) -> io::Result<()> {
+pub(crate) fn become_account(uid: u32, gid: u32) -> io::Result<()> {
     let groups: Vec<Gid> = groups_of(&account(uid)).into_iter().map(Gid::from_raw).collect();
     set_thread_groups(&groups)?;
     set_thread_gid(Gid::from_raw(gid))?;
@@ -73,17 +73,17 @@ pub fn become_account(uid: u32, gid: u32) -> io::Result<()> {
 }
 
 /// The name of an account, or its number.
-pub fn account(uid: u32) -> String {
+pub(crate) fn account(uid: u32) -> String {
     name_of("/etc/passwd", uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// The name of a group, or its number.
-pub fn group(gid: u32) -> String {
+pub(crate) fn group(gid: u32) -> String {
     name_of("/etc/group", gid).unwrap_or_else(|| gid.to_string())
 }
 
 /// The groups that an account is in beside its own, by `/etc/group`.
-pub fn groups_of(account: &str) -> Vec<u32> {
+pub(crate) fn groups_of(account: &str) -> Vec<u32> {
     let text = fs::read_to_string("/etc/group").unwrap_or_default();
     let has = |line: &&str| {
         line.split(':').nth(3).is_some_and(|members| members.split(',').any(|it| it == account))
@@ -102,7 +102,7 @@ fn name_of(file: &str, number: u32) -> Option<String> {
     named.filter(|name| !name.is_empty())
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

@@ -22,13 +22,13 @@ mod tests;
 mod withdrawal;
 
 pub use crate::tlp::Tlp;
-pub use client::share_with_client;
-pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
+pub(crate) use client::share_with_client;
+pub(crate) use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
 use keys::KeyBook;
-pub use keys::KeyFault;
+pub(crate) use keys::KeyFault;
 #[cfg(test)]
 pub use keys::Standing;
-pub use withdrawal::is_bare_withdrawal;
+pub(crate) use withdrawal::is_bare_withdrawal;
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -437,7 +437,7 @@ fn admitted_to_reader(filter: Option<&Filter>, core: &Core, path: &HopPath) -> R
 }
 
 /// Returns why the filter of a peer had no answer, so that the caller can count it.
-pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
+pub(crate) fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()
 }
 
@@ -458,7 +458,11 @@ pub enum NotReceived {
 ///
 /// # Errors
 /// [`NotReceived::Relay`].
-pub fn receive_offer(publisher: &PublisherName, own: &NodeNames, source: &Peer) -> Result<(), NotReceived> {
+pub(crate) fn receive_offer(
+    publisher: &PublisherName,
+    own: &NodeNames,
+    source: &Peer,
+) -> Result<(), NotReceived> {
     let is_home = own.has(publisher) || source.has_name(publisher);
     if is_home || source.receive.relay { Ok(()) } else { Err(NotReceived::Relay) }
 }

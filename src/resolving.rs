@@ -7,7 +7,7 @@ use std::io;
 const LIBRARY_WORDS: &str = "failed to lookup address information: ";
 
 /// `place` is a host, or `HOST:PORT`. An error of another kind stays as it is.
-pub fn in_words(place: &str, error: io::Error) -> io::Error {
+pub(crate) fn in_words(place: &str, error: io::Error) -> io::Error {
     match error.to_string().strip_prefix(LIBRARY_WORDS) {
         Some(why) => io::Error::new(error.kind(), unresolved(host_of(place), why)),
         None => error,
@@ -15,7 +15,7 @@ pub fn in_words(place: &str, error: io::Error) -> io::Error {
 }
 
 /// The same for an error of a look-up, with any text of the library.
-pub fn look_up_failed(host: &str, error: &io::Error) -> io::Error {
+pub(crate) fn look_up_failed(host: &str, error: &io::Error) -> io::Error {
     let text = error.to_string();
     io::Error::new(error.kind(), unresolved(host, text.strip_prefix(LIBRARY_WORDS).unwrap_or(&text)))
 }

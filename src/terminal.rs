@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 /// The same text with each character spelled out that a terminal or a reader would take for something else than a
 /// character: C0 and C1 controls, also line ends, the marks of bidirectional text, and separators of lines and
 /// paragraphs. Blanks and tabs stay. The spelling is that of JSON, so a JSON text stays the same value.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -25,7 +25,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 
 /// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its margin
 /// and two blanks more. A word that is longer stays whole, so that it can be copied.
-pub fn wrapped(text: &str, width: usize) -> String {
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::with_capacity(text.len() + 64);
     for line in text.lines() {
         wrap_line(line, width, &mut lines);
@@ -56,40 +56,40 @@ fn wrap_line(line: &str, width: usize, lines: &mut String) {
 
 /// Lines for people. Each is made safe when it is added, with any content.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(String);
+pub(crate) struct Lines(String);
 
 impl Lines {
-    pub fn push(&mut self, line: impl fmt::Display) {
+    pub(crate) fn push(&mut self, line: impl fmt::Display) {
         self.0.push_str(&shown(&line.to_string()));
         self.0.push('\n');
     }
 
     /// One fact about the thing that an earlier line names.
-    pub fn fact(&mut self, what: &str, value: impl fmt::Display) {
+    pub(crate) fn fact(&mut self, what: &str, value: impl fmt::Display) {
         self.push(format!("  {what:<10} {value}"));
     }
 
-    pub fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.0.push('\n');
     }
 
     /// Lines that were made safe before.
-    pub fn append(&mut self, others: &Self) {
+    pub(crate) fn append(&mut self, others: &Self) {
         self.0.push_str(&others.0);
     }
 
     /// A text of ours with its own line ends; in each line everything is made safe.
-    pub fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str) -> Self {
         let mut lines = Self::default();
         text.lines().for_each(|line| lines.push(line));
         lines
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -13,7 +13,7 @@ use crate::terminal::{Lines, shown, wrapped};
 
 /// Returns columns and rows of stdout, if it is a terminal that knows its columns. One that does not know its rows has
 /// none: `usize::MAX`.
-pub fn terminal_size() -> Option<(usize, usize)> {
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     let size =
         io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
     let rows = if size.ws_row == 0 { usize::MAX } else { usize::from(size.ws_row) };
@@ -21,7 +21,7 @@ pub fn terminal_size() -> Option<(usize, usize)> {
 }
 
 /// Buffered stdout.
-pub struct CommandAnswer {
+pub(crate) struct CommandAnswer {
     out: BufWriter<StdoutLock<'static>>,
     is_terminal: bool,
     /// Columns of the terminal, if it is one.
@@ -30,14 +30,14 @@ pub struct CommandAnswer {
 }
 
 impl CommandAnswer {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
         let width = terminal_size().map(|(columns, _)| columns);
         Self { out: BufWriter::new(io::stdout().lock()), is_terminal, width, is_closed: false }
     }
 
     /// True once the reader has gone: nothing that is written from then on gets to anybody.
-    pub const fn is_closed(&self) -> bool {
+    pub(crate) const fn is_closed(&self) -> bool {
         self.is_closed
     }
 
@@ -56,7 +56,7 @@ impl CommandAnswer {
     ///
     /// # Errors
     /// If stdout cannot be written; not if it was closed.
-    pub fn line(&mut self, text: impl fmt::Display) -> Result<(), CommandFailure> {
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> Result<(), CommandFailure> {
         self.bytes(format!("{}\n", shown(&text.to_string())).as_bytes())
     }
 
@@ -64,14 +64,14 @@ impl CommandAnswer {
     ///
     /// # Errors
     /// As [`line`](Self::line).
-    pub fn row(&mut self, text: &str) -> Result<(), CommandFailure> {
+    pub(crate) fn row(&mut self, text: &str) -> Result<(), CommandFailure> {
         let safe = shown(text);
         let cut: String = safe.chars().take(self.width.unwrap_or(usize::MAX)).collect();
         self.bytes(format!("{}\n", cut.trim_end()).as_bytes())
     }
 
     /// Several lines for people; a narrow terminal gets them broken between words.
-    pub fn lines(&mut self, lines: &Lines) -> Result<(), CommandFailure> {
+    pub(crate) fn lines(&mut self, lines: &Lines) -> Result<(), CommandFailure> {
         match self.width {
             Some(width) => self.bytes(colour::painted(&wrapped(lines.as_str(), width)).as_bytes()),
             None => self.bytes(lines.as_str().as_bytes()),
@@ -79,7 +79,7 @@ impl CommandAnswer {
     }
 
     /// Prints bytes for a file or a program, without any change.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CommandFailure> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl CommandAnswer {
     }
 
     /// A JSON text with or without its line end, as it is; on a terminal with other spellings of the same values.
-    pub fn json_text(&mut self, text: &[u8]) -> Result<(), CommandFailure> {
+    pub(crate) fn json_text(&mut self, text: &[u8]) -> Result<(), CommandFailure> {
         match std::str::from_utf8(text) {
             Ok(plain) if self.is_terminal => {
                 let line = plain.strip_suffix('\n').unwrap_or(plain);
@@ -100,19 +100,19 @@ impl CommandAnswer {
     }
 
     /// One JSON object on one line.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), CommandFailure> {
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), CommandFailure> {
         self.json_text(format!("{}\n", json_of(value)?).as_bytes())
     }
 
     /// The same for an object with a named form: `schema` is its first key, before all others.
-    pub fn object(&mut self, schema: &str, value: &impl Serialize) -> Result<(), CommandFailure> {
+    pub(crate) fn object(&mut self, schema: &str, value: &impl Serialize) -> Result<(), CommandFailure> {
         let text = json_of(value)?;
         let rest = text.strip_prefix('{').unwrap_or("}");
         let comma = if rest == "}" { "" } else { "," };
         self.json_text(format!("{{\"schema\":\"{schema}\"{comma}{rest}\n").as_bytes())
     }
 
-    pub fn flush(&mut self) -> Result<(), CommandFailure> {
+    pub(crate) fn flush(&mut self) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl CommandAnswer {
 }
 
 /// Prints the whole answer of a verb: as JSON, or in lines for people.
-pub fn print(
+pub(crate) fn print(
     json: bool,
     value: &impl Serialize,
     lines: impl FnOnce() -> Lines,
@@ -137,7 +137,7 @@ pub fn print(
 }
 
 /// The same with a named form of JSON.
-pub fn print_object(
+pub(crate) fn print_object(
     json: bool,
     schema: &str,
     value: &impl Serialize,
@@ -162,7 +162,7 @@ fn fault(error: &io::Error) -> CommandFailure {
 }
 
 /// Talk: progress and explanations, for people, on stderr.
-pub fn talk(text: impl fmt::Display) {
+pub(crate) fn talk(text: impl fmt::Display) {
     // If stderr is closed, nobody reads it.
     let _ = writeln!(io::stderr().lock(), "{}", shown(&text.to_string()));
 }

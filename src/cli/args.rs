@@ -22,13 +22,13 @@ use crate::limits::DAY_MS;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
 
-pub use aside::AsideVerb;
-pub use client::{ClientAddArgs, ClientVerb};
-pub use consumer::ConsumerVerb;
-pub use convert::{ConvertArgs, ConvertForm};
-pub use event::{EventListArgs, EventVerb, TraceArgs};
-pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
-pub use values::{LinkEnd, LinkFlag};
+pub(crate) use aside::AsideVerb;
+pub(crate) use client::{ClientAddArgs, ClientVerb};
+pub(crate) use consumer::ConsumerVerb;
+pub(crate) use convert::{ConvertArgs, ConvertForm};
+pub(crate) use event::{EventListArgs, EventVerb, TraceArgs};
+pub(crate) use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
+pub(crate) use values::{LinkEnd, LinkFlag};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
 #[derive(Debug, Parser)]
@@ -47,7 +47,7 @@ pub use values::{LinkEnd, LinkFlag};
 
 Exit codes: 0 done, 1 the answer is negative, 2 could not do it."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The node's directory
     #[arg(short = 'C', value_name = "DIR", global = true, hide_default_value = true)]
     pub dir: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Make a new node: its configuration, its keys, and an empty peers/.
     #[command(after_help = "Examples:
   intelmesh init /srv/mesh --name cert-at
@@ -198,14 +198,14 @@ Needs no node and no directory. Exits 1 if a line could not be converted.")]
 }
 
 #[derive(Debug, Args)]
-pub struct DirArgs {
+pub(crate) struct DirArgs {
     /// The node's directory, as `init` made it; the same as -C
     #[arg(value_name = "DIR")]
     pub node: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// The directory to make: /etc/intelmesh if it was installed from a package
     #[arg(value_name = "DIR")]
     pub node: Option<PathBuf>,
@@ -221,7 +221,7 @@ pub struct InitArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct InviteArgs {
+pub(crate) struct InviteArgs {
     #[command(flatten)]
     pub dir: DirArgs,
     /// How long it may be used, 1 to 90 days
@@ -234,7 +234,7 @@ pub struct InviteArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub(crate) struct SubmitArgs {
     /// JSON lines [default: stdin]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -256,7 +256,7 @@ pub struct SubmitArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputForm {
+pub(crate) enum OutputForm {
     /// IEP04's draft: seq, meta and payload
     Iep04,
     /// The payload alone
@@ -266,7 +266,7 @@ pub enum OutputForm {
 }
 
 impl OutputForm {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Iep04 => "iep04",
             Self::Plain => "plain",
@@ -276,7 +276,7 @@ impl OutputForm {
 }
 
 #[derive(Debug, Args)]
-pub struct TailArgs {
+pub(crate) struct TailArgs {
     /// Name of a consumer. The node keeps its position: the next call continues after the last printed event
     #[arg(long, value_name = "NAME")]
     pub consumer: Option<String>,
@@ -307,7 +307,7 @@ pub struct TailArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ClockVerb {
+pub(crate) enum ClockVerb {
     /// Confirm that the system clock is right, so that retention and the floor of dates go on.
     #[command(after_help = "Examples:
   intelmesh clock accept -C /srv/mesh")]
@@ -315,7 +315,7 @@ pub enum ClockVerb {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum KeyVerb {
+pub(crate) enum KeyVerb {
     /// Show the keys in use, and the fingerprint in words that peers compare.
     #[command(after_help = "Examples:
   intelmesh key show -C /srv/mesh")]
@@ -351,7 +351,7 @@ pub enum KeyVerb {
 }
 
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub dir: DirArgs,
     /// Print the first line only; exit 1 unless it begins with ok or starting
@@ -369,7 +369,7 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum FeedVerb {
+pub(crate) enum FeedVerb {
     /// Show how far each feed has been read, what is owed, and what would be read again if trust changed.
     #[command(after_help = "Examples:
   intelmesh feed show

@@ -15,7 +15,7 @@ use crate::terminal::Lines;
 /// Of a line, so much is shown to people.
 const LINE_CHARS_SHOWN: usize = 60;
 
-pub fn aside(place: &NodeDirectory, verb: &AsideVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn aside(place: &NodeDirectory, verb: &AsideVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         AsideVerb::List { door, last } => list(place, door.as_deref(), *last, json),
         AsideVerb::Retry { door } => retry(place, door, json),

@@ -10,7 +10,7 @@ use crate::terminal::shown;
 
 /// The source from which the answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskSource {
+pub(crate) enum AskSource {
     /// Standard input is free for it: a terminal, or a script that answers.
     Stdin,
     /// Standard input was something else: only the terminal is left.
@@ -24,7 +24,7 @@ const ANSWER_BYTES_MAX: u64 = 256;
 ///
 /// # Errors
 /// Exit 1 if the operator does not agree; exit 2 if there is nobody to ask.
-pub fn confirm(yes: bool, question: &str, otherwise: &str, verb: &str) -> Result<(), CommandFailure> {
+pub(crate) fn confirm(yes: bool, question: &str, otherwise: &str, verb: &str) -> Result<(), CommandFailure> {
     if yes || agreed(question, AskSource::Stdin, otherwise, verb)? {
         return Ok(());
     }
@@ -36,7 +36,12 @@ pub fn confirm(yes: bool, question: &str, otherwise: &str, verb: &str) -> Result
 ///
 /// # Errors
 /// Exit 2 if there is nobody to ask.
-pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> Result<bool, CommandFailure> {
+pub(crate) fn agreed(
+    question: &str,
+    from: AskSource,
+    otherwise: &str,
+    verb: &str,
+) -> Result<bool, CommandFailure> {
     let line = match from {
         AskSource::Stdin => {
             talk(question);
@@ -65,7 +70,7 @@ pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> R
 ///
 /// # Errors
 /// If standard input cannot be read.
-pub fn line(question: &str) -> Result<Option<String>, CommandFailure> {
+pub(crate) fn line(question: &str) -> Result<Option<String>, CommandFailure> {
     if !io::stdin().is_terminal() {
         return Ok(None);
     }

@@ -70,7 +70,7 @@ fn parts(config: &NodeConfig) -> [BackupPart; 8] {
     ]
 }
 
-pub fn backup(place: &NodeDirectory, to: &Path) -> Result<(), CommandFailure> {
+pub(crate) fn backup(place: &NodeDirectory, to: &Path) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let found = settled(&config)?;
     let now = clock::now().wall;
@@ -161,7 +161,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Makes the node of a backup in `dir`, where there is none. `intelmesh.toml` comes last: without it nothing is a node.
-pub fn restore(from: &Path, dir: &Path) -> Result<(), CommandFailure> {
+pub(crate) fn restore(from: &Path, dir: &Path) -> Result<(), CommandFailure> {
     let (manifest, found) = opened(from)?;
     write::check_new(dir).map_err(CommandFailure::from)?;
     let node_text = found.iter().find(|file| file.path == NODE_FILE).map(|file| file.bytes.as_slice());

@@ -67,7 +67,7 @@ impl CheckFindings {
     }
 }
 
-pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     if !place.dir().join(NODE_FILE).exists() {
         // Nothing to look at: the same words as `run`.
         place.config()?;

@@ -22,7 +22,7 @@ use crate::policy::Tlp;
 /// The beginning of each token, so that a scanner for leaked secrets can find one.
 const TOKEN_PREFIX: &str = "intelmesh_";
 
-pub fn client(place: &NodeDirectory, verb: ClientVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn client(place: &NodeDirectory, verb: ClientVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         ClientVerb::Add(args) => add(place, args),
         ClientVerb::List => list(place, json),

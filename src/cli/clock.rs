@@ -6,7 +6,7 @@ use super::place::NodeDirectory;
 use crate::audit::AuditedAction;
 use crate::control::ControlRequest;
 
-pub fn accept(place: &NodeDirectory) -> Result<(), CommandFailure> {
+pub(crate) fn accept(place: &NodeDirectory) -> Result<(), CommandFailure> {
     place.order(&ControlRequest::ClockAccept)?;
     place.audit_here(AuditedAction::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");

@@ -14,18 +14,18 @@ const VERDICTS: [(&str, &str); 4] =
 const ALARMS: [&str; 5] = ["DOWN", "REVOKED", "OFF", "NOT", "VERIFIED"];
 
 /// True if stdout is a terminal with colours, and the operator did not forbid them (<https://no-color.org>).
-pub fn is_wanted() -> bool {
+pub(crate) fn is_wanted() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb()
 }
 
 /// True if the terminal obeys no sequences: it can neither paint nor clear.
-pub fn is_dumb() -> bool {
+pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// Returns the lines with colours, if they are wanted. The text must be safe for a terminal already.
-pub fn painted(text: &str) -> String {
+pub(crate) fn painted(text: &str) -> String {
     if is_wanted() { paint(text) } else { text.to_owned() }
 }
 

@@ -13,7 +13,7 @@ use crate::control::{
 };
 use crate::terminal::Lines;
 
-pub fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         ConsumerVerb::List => list(place, json),
         ConsumerVerb::Show { name } => show(place, &name, json),

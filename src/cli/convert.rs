@@ -12,7 +12,7 @@ use crate::clock;
 use crate::format::foreign::convert::{ConvertedLine, LineConversion};
 use crate::limits::LINE_BYTES_MAX;
 
-pub fn convert(args: &ConvertArgs) -> Result<(), CommandFailure> {
+pub(crate) fn convert(args: &ConvertArgs) -> Result<(), CommandFailure> {
     let with_meta = args.form == ConvertForm::Iep04;
     let conversion = LineConversion::new(&args.from, &args.to, with_meta, clock::now().wall)
         .ok_or_else(|| CommandFailure::could_not(format!("{} to {}: no conversion", args.from, args.to)))?;

@@ -8,7 +8,7 @@ use crate::control::ControlRequest;
 use crate::identity::{EventId, PublisherName};
 
 /// `what` is an event's full name, or a publisher: then all of it that waits.
-pub fn decide(place: &NodeDirectory, what: &str, release: bool) -> Result<(), CommandFailure> {
+pub(crate) fn decide(place: &NodeDirectory, what: &str, release: bool) -> Result<(), CommandFailure> {
     let (publisher, event) = match what.parse::<EventId>() {
         Ok(id) => (id.publisher.clone(), Some(id)),
         Err(_) => match PublisherName::parse(what) {

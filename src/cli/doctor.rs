@@ -22,7 +22,7 @@ const FILES_MAX: usize = 2_000;
 /// Directories inside each other that are listed.
 const DEPTH_MAX: usize = 3;
 
-pub fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
+pub(crate) fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
     let mut answer = CommandAnswer::new();
     let mut section = |title: &str, text: &str| {
         let lines: String = text.lines().map(|line| format!("{}\n", shown(line))).collect();

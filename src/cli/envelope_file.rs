@@ -11,7 +11,7 @@ use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, chec
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{KeyFault, TrustList};
 
-pub fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
+pub(crate) fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
     let unreadable = |error: std::io::Error| CommandFailure::of_file(path, &error);
     let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -21,7 +21,7 @@ pub fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
 }
 
 /// Returns the envelope if it verifies against the trust list, or the fault in words.
-pub fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
+pub(crate) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
     let (publisher, key_id) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
     let in_words = |fault| match fault {

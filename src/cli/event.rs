@@ -22,7 +22,7 @@ use crate::control::{ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::identity::public_key_text;
 use crate::terminal::Lines;
 
-pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),

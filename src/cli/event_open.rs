@@ -47,7 +47,7 @@ impl Inside {
 }
 
 /// Prints the payload, or with `--json` all that was sealed. Opens it only if the signature verifies.
-pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = Bytes::from(read_envelope(file)?);
     let envelope = verified(bytes, &place.trust()?).map_err(CommandFailure::no)?;
     let config = place.config()?;

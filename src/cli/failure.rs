@@ -15,46 +15,46 @@ use crate::keyring::KeyringError;
 use crate::terminal::shown;
 
 /// Done, and nothing to say.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// The answer is no.
-pub const NO: u8 = 1;
+pub(crate) const NO: u8 = 1;
 /// It could not be done.
-pub const COULD_NOT: u8 = 2;
+pub(crate) const COULD_NOT: u8 = 2;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CliFault {
+pub(crate) struct CliFault {
     pub what: String,
     pub hint: Option<String>,
 }
 
 /// The reason why a verb ends without having done its work; usually one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandFailure {
+pub(crate) struct CommandFailure {
     exit: u8,
     faults: Vec<CliFault>,
 }
 
 impl CommandFailure {
-    pub fn no(what: impl fmt::Display) -> Self {
+    pub(crate) fn no(what: impl fmt::Display) -> Self {
         Self::one(NO, what)
     }
 
-    pub fn could_not(what: impl fmt::Display) -> Self {
+    pub(crate) fn could_not(what: impl fmt::Display) -> Self {
         Self::one(COULD_NOT, what)
     }
 
     /// Everything was said already; only the exit code is left.
-    pub const fn silent(exit: u8) -> Self {
+    pub(crate) const fn silent(exit: u8) -> Self {
         Self { exit, faults: Vec::new() }
     }
 
-    pub const fn many(exit: u8, faults: Vec<CliFault>) -> Self {
+    pub(crate) const fn many(exit: u8, faults: Vec<CliFault>) -> Self {
         Self { exit, faults }
     }
 
     /// Returns the failure for an error of the file system at `path`, with a hint.
-    pub fn of_file(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
         Self::could_not(format!("{}: {error}", path.display()))
             .hint_if(files::hint_of(error).map(str::to_owned))
     }
@@ -64,7 +64,7 @@ impl CommandFailure {
     }
 
     /// Adds a hint to the last fault.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(last) = self.faults.last_mut() {
             last.hint = Some(hint.into());
         }
@@ -79,12 +79,12 @@ impl CommandFailure {
     }
 
     /// Returns the first fault in words, for places that only mention it.
-    pub fn first(&self) -> &str {
+    pub(crate) fn first(&self) -> &str {
         self.faults.first().map_or("closed", |fault| fault.what.as_str())
     }
 
     /// Prints `error: …` and `hint: …` on stderr, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         let mut talk = io::stderr().lock();
         for fault in &self.faults {
             // If stderr is closed, nobody reads it.
@@ -136,7 +136,7 @@ impl From<WriteError> for CommandFailure {
 
 /// clap explains itself over several lines; ours are two. Help and version are answers, not errors. `command` is the
 /// verb that was meant, and `verb` all its words.
-pub fn usage(error: &clap::Error, command: &clap::Command, verb: &str) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error, command: &clap::Command, verb: &str) -> ExitCode {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match error.print() {

@@ -10,7 +10,7 @@ use crate::control::{ControlRefusal, ControlRequest, FeedFacts, FeedInfo, Rewind
 use crate::identity::PublisherName;
 use crate::terminal::Lines;
 
-pub fn feed(place: &NodeDirectory, verb: FeedVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn feed(place: &NodeDirectory, verb: FeedVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         FeedVerb::Show { peer } => show(place, peer.as_ref(), json),
         FeedVerb::Rewind { peer, to } => rewind(place, peer, to),

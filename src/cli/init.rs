@@ -13,7 +13,7 @@ use crate::identity::PublisherName;
 use crate::invitation;
 use crate::keyring::Keyring;
 
-pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), CommandFailure> {
+pub(crate) fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), CommandFailure> {
     let InitArgs { node, name, listen, advertise } = args;
     let Some(dir) = node.or(flag).map_or_else(asked_dir, |dir| Ok(Some(dir)))? else {
         return Err(
@@ -64,7 +64,7 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), CommandFailure>
 }
 
 /// Multiaddresses that others could dial.
-pub fn checked(addresses: Vec<String>) -> Result<Vec<String>, CommandFailure> {
+pub(crate) fn checked(addresses: Vec<String>) -> Result<Vec<String>, CommandFailure> {
     let parse = |text: String| {
         address::parse(&text).ok_or_else(|| {
             let shown: String = text.chars().take(120).collect();

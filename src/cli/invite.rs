@@ -12,7 +12,7 @@ use crate::keyring::Keyring;
 use crate::limits::DAY_MS;
 
 /// Our invitation.
-pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, CommandFailure> {
+pub(crate) fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, CommandFailure> {
     signed(&ours(config, keyring), keyring)
 }
 
@@ -33,7 +33,7 @@ fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
     }
 }
 
-pub fn invite(place: &NodeDirectory, args: InviteArgs, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn invite(place: &NodeDirectory, args: InviteArgs, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let mut invitation = ours(&config, &keyring);

@@ -24,7 +24,7 @@ use crate::terminal::Lines;
 /// The beginning of the text that `init` prints for the safe.
 const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 
-pub fn key(place: &NodeDirectory, verb: &KeyVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn key(place: &NodeDirectory, verb: &KeyVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         KeyVerb::Show => show(place, json),
         KeyVerb::Rotate { compromised, yes } => rotate(place, *compromised, *yes),
@@ -78,7 +78,7 @@ fn show(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
 }
 
 /// A statement of keys, as this node applies it.
-pub fn statement_lines(statement: &Statement, revoked: &str) -> Lines {
+pub(crate) fn statement_lines(statement: &Statement, revoked: &str) -> Lines {
     let mut lines = Lines::default();
     let state = if statement.revoked { revoked } else { "" };
     lines.fact("statement", format!("{}{state}", statement.serial));
@@ -108,7 +108,7 @@ fn validity(stated: &StatedKey) -> String {
 }
 
 /// The same in JSON.
-pub fn stated_json(stated: &StatedKey) -> serde_json::Value {
+pub(crate) fn stated_json(stated: &StatedKey) -> serde_json::Value {
     let mut facts = serde_json::json!({"use": stated.usage.as_str(), "key": text_of(stated)});
     if stated.compromised {
         facts["compromised"] = true.into();
@@ -265,7 +265,7 @@ fn read_statement(file: &Path) -> Result<Vec<u8>, CommandFailure> {
 }
 
 /// The line for the safe.
-pub fn revocation_line(keyring: &Keyring, name: &PublisherName) -> Result<String, CommandFailure> {
+pub(crate) fn revocation_line(keyring: &Keyring, name: &PublisherName) -> Result<String, CommandFailure> {
     let signed = keyring.revocation(name)?;
     Ok(format!("{REVOCATION_PREFIX}{}", data_encoding::BASE64URL_NOPAD.encode(signed.bytes())))
 }

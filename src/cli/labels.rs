@@ -13,7 +13,7 @@ use crate::policy::Tlp;
 
 /// The values of the flags.
 #[derive(Clone, Debug, Default)]
-pub struct LabelColumns {
+pub(crate) struct LabelColumns {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
     pub seal: bool,
@@ -21,12 +21,12 @@ pub struct LabelColumns {
 }
 
 impl LabelColumns {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.to.is_empty() && self.tlp.is_none() && !self.seal && self.links.is_empty()
     }
 
     /// `text` without its newline.
-    pub fn put_on(&self, text: &str) -> String {
+    pub(crate) fn put_on(&self, text: &str) -> String {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         let Some(members) = members(trimmed) else { return text.to_owned() };
         let resembles = |member: &JsonMember<'_>| {
@@ -158,7 +158,7 @@ fn is_milder(value: &str, tlp: Tlp) -> bool {
 }
 
 /// Returns the members of `text`; `None` if it is not an object that the node would read.
-pub fn members(text: &str) -> Option<Vec<JsonMember<'_>>> {
+pub(crate) fn members(text: &str) -> Option<Vec<JsonMember<'_>>> {
     let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX + 2).ok()?;
     (scan.kind == JsonKind::Object).then_some(scan.members)
 }

@@ -23,7 +23,7 @@ writes it: each key with what it is for, and its default. Check it with
 
 /// # Errors
 /// If a file cannot be written.
-pub fn man(to: &Path) -> Result<(), CommandFailure> {
+pub(crate) fn man(to: &Path) -> Result<(), CommandFailure> {
     let fault = |error| CommandFailure::of_file(to, &error);
     clap_mangen::generate_to(Cli::command(), to).map_err(fault)?;
     let settings: String = config::sample_node().lines().map(roff_line).collect();

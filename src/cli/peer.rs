@@ -27,7 +27,7 @@ use crate::identity::{PublisherName, public_key_text};
 use crate::invitation;
 use crate::terminal::Lines;
 
-pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         PeerVerb::Add(args) => add::add(place, &args),
         PeerVerb::List => list::list(place, json),
@@ -45,7 +45,7 @@ pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), Com
 }
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
-pub fn told(place: &NodeDirectory) {
+pub(crate) fn told(place: &NodeDirectory) {
     if let Err(failure) = place.ask_if_running(&ControlRequest::PeersChanged) {
         talk(format!(
             "warning: the running node was not told, and will see it within 1 s: {}",
@@ -151,7 +151,7 @@ fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, 
 }
 
 /// Returns a peer's file, whether or not its content is good.
-pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, CommandFailure> {
+pub(crate) fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, CommandFailure> {
     let file = config.paths.peers.join(format!("{name}.toml"));
     if file.exists() { Ok(file) } else { Err(ControlRefusal::unknown_peer(name).into()) }
 }

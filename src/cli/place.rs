@@ -31,9 +31,9 @@ const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
 /// The directory of a node by contrib/README.md, and that of its sockets.
-pub const PACKAGED_DIR: &str = "/etc/intelmesh";
-pub const PACKAGED_RUN: &str = "/run/intelmesh";
-pub const PACKAGED_STATE: &str = "/var/lib/intelmesh";
+pub(crate) const PACKAGED_DIR: &str = "/etc/intelmesh";
+pub(crate) const PACKAGED_RUN: &str = "/run/intelmesh";
+pub(crate) const PACKAGED_STATE: &str = "/var/lib/intelmesh";
 
 /// Returns `here`, or `packaged` if only that can be a node. Members of `socket_group` may not look into the packaged
 /// directory: that it is there is enough. A current directory that this account may not look into is not passed over:
@@ -55,39 +55,39 @@ fn dir_in_use() -> PathBuf {
 
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
-pub struct NodeDirectory {
+pub(crate) struct NodeDirectory {
     dir: PathBuf,
 }
 
 impl NodeDirectory {
     /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory, or that
     /// of the package if the current one is not a node.
-    pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
+    pub(crate) fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let given = flag.or(own).or_else(named).unwrap_or_else(dir_in_use);
         Self { dir: config::node_dir(&given) }
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// # Errors
     /// Everything that is wrong with `intelmesh.toml`, at once.
-    pub fn config(&self) -> Result<NodeConfig, CommandFailure> {
+    pub(crate) fn config(&self) -> Result<NodeConfig, CommandFailure> {
         NodeConfig::load(&self.dir).map_err(CommandFailure::from)
     }
 
-    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, CommandFailure> {
+    pub(crate) fn keyring(&self, config: &NodeConfig) -> Result<Keyring, CommandFailure> {
         Keyring::load(&config.paths.keys).map_err(CommandFailure::from)
     }
 
     /// Loads the peers with good files, and the problems of the others.
-    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, CommandFailure> {
+    pub(crate) fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, CommandFailure> {
         Ok(PeerFiles::load(config, &self.keyring(config)?.public_key()))
     }
 
-    pub fn trust(&self) -> Result<TrustList, CommandFailure> {
+    pub(crate) fn trust(&self) -> Result<TrustList, CommandFailure> {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
         let trust = PeerFiles::load(&config, &own_key).trust_list(config.names(), own_key);
@@ -97,7 +97,13 @@ impl NodeDirectory {
 
     /// Writes a decision of the operator into `audit.jsonl`. It is done already: if it cannot be recorded, a message
     /// says so.
-    pub fn audit(&self, config: &NodeConfig, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
+    pub(crate) fn audit(
+        &self,
+        config: &NodeConfig,
+        what: AuditedAction,
+        peer: Option<&PublisherName>,
+        how: &str,
+    ) {
         self.audit_in(&config.paths.state, what, peer, how);
     }
 
@@ -110,7 +116,7 @@ impl NodeDirectory {
     }
 
     /// The same, if nothing else was asked of the configuration. Without one, the file is in the node's directory.
-    pub fn audit_here(&self, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
+    pub(crate) fn audit_here(&self, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         let state =
             NodeConfig::load(&self.dir).map_or_else(|_| self.dir.clone(), |config| config.paths.state);
         self.audit_in(&state, what, peer, how);
@@ -132,7 +138,7 @@ impl NodeDirectory {
     ///
     /// # Errors
     /// Exit 2 if no node runs.
-    pub fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
+    pub(crate) fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
         let path = self.run_dir().join(socket);
         crate::local::connect(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
@@ -164,7 +170,7 @@ impl NodeDirectory {
     ///
     /// # Errors
     /// Exit 2 if no node runs or it does not answer; if the node refuses, the exit code of its refusal.
-    pub fn ask(&self, request: &ControlRequest) -> Result<ControlReply, CommandFailure> {
+    pub(crate) fn ask(&self, request: &ControlRequest) -> Result<ControlReply, CommandFailure> {
         let mut stream = self.connect("ctl.sock")?;
         let broken = |error: io::Error| CommandFailure::could_not(format!("ctl.sock: {error}"));
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
@@ -187,7 +193,7 @@ impl NodeDirectory {
     }
 
     /// Asks the running node to do something.
-    pub fn order(&self, request: &ControlRequest) -> Result<(), CommandFailure> {
+    pub(crate) fn order(&self, request: &ControlRequest) -> Result<(), CommandFailure> {
         match self.ask(request)? {
             ControlReply::Done => Ok(()),
             other => Err(unexpected(&other)),
@@ -195,7 +201,10 @@ impl NodeDirectory {
     }
 
     /// Asks like `ask`, but gives `None` if no node runs.
-    pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
+    pub(crate) fn ask_if_running(
+        &self,
+        request: &ControlRequest,
+    ) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
             Err(_) => Ok(None),
@@ -253,7 +262,7 @@ impl Drop for ProgressLine {
 }
 
 /// Returns the last key statement of `identity` that the node applied, from its record; `None` if nothing is known.
-pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<SignedStatement> {
+pub(crate) fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<SignedStatement> {
     let known = daemon::copies(&config.paths.state, |_| Some(*identity));
     known.of(identity).map(|stated| stated.latest().clone())
 }
@@ -270,7 +279,7 @@ macro_rules! ask_for {
 pub(crate) use ask_for;
 
 /// Returns the failure for a reply that does not fit the request: the versions differ.
-pub fn unexpected(reply: &ControlReply) -> CommandFailure {
+pub(crate) fn unexpected(reply: &ControlReply) -> CommandFailure {
     let shown: String = format!("{reply:?}").chars().take(80).collect();
     CommandFailure::could_not(format!("the node answered something else: {shown}"))
         .hint("is the command line of another version than the running node?")

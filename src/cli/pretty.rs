@@ -9,7 +9,7 @@ use crate::control::EventSubject;
 const ONE_LINE_COLUMNS: usize = 120;
 
 /// The parts of one event that people are shown.
-pub struct EventRow<'a> {
+pub(crate) struct EventRow<'a> {
     /// RFC 3339, in UTC.
     pub created: &'a str,
     /// The full name.
@@ -22,7 +22,7 @@ pub struct EventRow<'a> {
 
 impl EventRow<'_> {
     /// `width` is that of the terminal.
-    pub fn lines(&self, width: Option<usize>) -> Vec<String> {
+    pub(crate) fn lines(&self, width: Option<usize>) -> Vec<String> {
         let time = self.created.get(..19).unwrap_or(self.created).replace('T', " ");
         let uuid = self.id.rsplit(':').next().unwrap_or("-");
         let id = uuid.get(..8).unwrap_or(uuid);
@@ -37,7 +37,7 @@ impl EventRow<'_> {
 }
 
 /// Returns the lines for an event of form `iep04`; another line stays as it is.
-pub fn lines(json: &[u8], width: Option<usize>) -> Vec<String> {
+pub(crate) fn lines(json: &[u8], width: Option<usize>) -> Vec<String> {
     let Ok(event) = serde_json::from_slice::<Value>(json) else {
         return vec![String::from_utf8_lossy(json).trim_end().to_owned()];
     };

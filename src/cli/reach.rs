@@ -16,7 +16,7 @@ use crate::resolving::in_words;
 const REACH_WAIT_S: u64 = 3;
 
 /// Asks the running node to dial `peer`, or else tries its addresses from here.
-pub fn check(place: &NodeDirectory, peer: &PublisherName, addresses: &[String]) -> PeerCheck {
+pub(crate) fn check(place: &NodeDirectory, peer: &PublisherName, addresses: &[String]) -> PeerCheck {
     match place.ask_if_running(&ControlRequest::PeerCheck { peer: peer.clone() }) {
         Ok(Some(ControlReply::PeerCheck(check))) => check,
         _ => PeerCheck { peer: peer.clone(), connected: false, addresses: try_all(addresses) },

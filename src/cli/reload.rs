@@ -9,7 +9,7 @@ use crate::terminal::Lines;
 
 /// # Errors
 /// Exit 1 if the file cannot be used: the node goes on with what it had. Exit 2 if a door could not be opened anew.
-pub fn reload(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn reload(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let told = ask_for!(place, ControlRequest::Reload, Reloaded);
     let ReloadResult { changed, restart, failed } = &told;
     place.audit_here(AuditedAction::Reloaded, None, &changed.join(", "));

@@ -4,7 +4,7 @@ use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use crate::daemon::{self, StartError};
 
-pub fn run(place: &NodeDirectory) -> Result<(), CommandFailure> {
+pub(crate) fn run(place: &NodeDirectory) -> Result<(), CommandFailure> {
     // Read here too, so that every slip is printed the way all verbs print them.
     let config = place.config()?;
     daemon::run(config).map_err(|error| {

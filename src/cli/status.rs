@@ -14,13 +14,13 @@ use crate::control::{ControlReply, ControlRequest};
 use crate::status::{HealthCode, Snapshot, health_line, render};
 use crate::terminal::Lines;
 
-pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
+pub(crate) fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
     Ok(*ask_for!(place, ControlRequest::Status, Status))
 }
 
 /// # Errors
 /// With `check`, exit 1 if not all is well; without it, being unwell is still an answer.
-pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
     }

@@ -17,7 +17,7 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// If no thread or handler is available.
-pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFailure> {
+pub(crate) fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFailure> {
     let runtime = runtime()?;
     let (mut terminate, mut interrupt) = {
         let _guard = runtime.enter();
@@ -46,7 +46,7 @@ pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFail
 ///
 /// # Errors
 /// If no thread or handler is available.
-pub fn on_resize(act: impl Fn() + Send + 'static) -> Result<(), CommandFailure> {
+pub(crate) fn on_resize(act: impl Fn() + Send + 'static) -> Result<(), CommandFailure> {
     let runtime = runtime()?;
     let mut resized = {
         let _guard = runtime.enter();
@@ -73,7 +73,7 @@ fn fault(error: std::io::Error) -> CommandFailure {
 
 /// Calls `act` once when the reader of our standard output has gone: `tail … | head -1` ends, though no line comes any
 /// more that could not be written. A file or a terminal has no such end.
-pub fn on_closed_stdout(act: impl FnOnce() + Send + 'static) {
+pub(crate) fn on_closed_stdout(act: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         let stdout = std::io::stdout();
         let mut watched = [PollFd::new(&stdout, PollFlags::empty())];

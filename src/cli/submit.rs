@@ -28,7 +28,7 @@ struct LineOutcome {
     error: Option<String>,
 }
 
-pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(), CommandFailure> {
     let input: Box<dyn Read + Send> = match args.file.as_deref() {
         None => Box::new(io::stdin()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin()),

@@ -43,7 +43,7 @@ enum Would {
     Return(String),
 }
 
-pub fn trial(
+pub(crate) fn trial(
     place: &NodeDirectory,
     input: impl Read,
     labels: &LabelColumns,
@@ -163,7 +163,7 @@ impl SubmitDryRun {
 }
 
 /// One peer, for people.
-pub fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
+pub(crate) fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let reason = one.outcome.reason().map(|reason| format!("{reason}: ")).unwrap_or_default();
     answer.line(format!("  {:<16} {:<9} {reason}{}", one.peer.as_str(), one.outcome.as_str(), one.rule))?;
     match &one.remedy {

@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use crate::terminal::{Lines, shown};
 
 /// A table with these heads.
-pub fn table(head: &[&str]) -> Table {
+pub(crate) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.iter().copied());
     for column in table.column_iter_mut() {
@@ -15,17 +15,17 @@ pub fn table(head: &[&str]) -> Table {
 }
 
 /// A row of `table`. A cell with a line end in it would become two rows.
-pub fn add_row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
+pub(crate) fn add_row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
     table.add_row(cells.into_iter().map(|cell| shown(&cell).into_owned()));
 }
 
 /// The rows of `table`.
-pub fn lines_of(table: &Table) -> Lines {
+pub(crate) fn lines_of(table: &Table) -> Lines {
     let mut lines = Lines::default();
     table.lines().for_each(|line| lines.push(line.trim_end()));
     lines
 }
 
-pub const fn yes_no(is_so: bool) -> &'static str {
+pub(crate) const fn yes_no(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
 }

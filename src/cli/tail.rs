@@ -91,7 +91,7 @@ impl TailTold {
     }
 }
 
-pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
+pub(crate) fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
     let stream = place.connect("out.sock")?;
     let from = args.from.as_deref().map(|from| moment(from, clock::now().wall));
     let opening = TailOpening {

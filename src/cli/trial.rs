@@ -16,7 +16,7 @@ use crate::terminal::Lines;
 /// A peer file is sent as one line, in which some characters take several bytes.
 const FILE_BYTES_MAX: u64 = REQUEST_BYTES_MAX as u64 / 3;
 
-pub fn trial(place: &NodeDirectory, file: &Path, last: u64, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn trial(place: &NodeDirectory, file: &Path, last: u64, json: bool) -> Result<(), CommandFailure> {
     let shown = file.display();
     let could_not = |error: std::io::Error| CommandFailure::of_file(file, &error);
     let mut text = String::new();

@@ -4,11 +4,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The form of an address, for messages.
-pub const WANTED: &str = "an address like /ip4/192.0.2.1/tcp/4801 or /dns4/mesh.example.org/tcp/4801";
+pub(crate) const WANTED: &str = "an address like /ip4/192.0.2.1/tcp/4801 or /dns4/mesh.example.org/tcp/4801";
 
 /// Reads `/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT`. A `/p2p/…` behind it is taken off: the key in the peer
 /// file says who must answer.
-pub fn parse(text: &str) -> Option<String> {
+pub(crate) fn parse(text: &str) -> Option<String> {
     let mut parts = text.strip_prefix('/')?.split('/');
     let (kind, host, tcp, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let rest: Vec<&str> = parts.collect();
@@ -31,10 +31,10 @@ pub fn parse(text: &str) -> Option<String> {
 }
 
 /// The form of an address that is dialled, for messages.
-pub const DIALLED: &str = "an address that can be dialled: of one host, with the port of its node";
+pub(crate) const DIALLED: &str = "an address that can be dialled: of one host, with the port of its node";
 
 /// An address that others could not use: of all interfaces, or without a port.
-pub fn is_wildcard(address: &str) -> bool {
+pub(crate) fn is_wildcard(address: &str) -> bool {
     address.starts_with("/ip4/0.0.0.0/") || address.starts_with("/ip6/::/") || address.ends_with("/tcp/0")
 }
 

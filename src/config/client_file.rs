@@ -25,10 +25,10 @@ const HASH_SCHEME: &str = "sha256:";
 
 /// The hash of a token. A token has 256 random bits, so it needs no salt and no slow hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TokenHash([u8; 32]);
+pub(crate) struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    pub fn of(token: &str) -> Self {
+    pub(crate) fn of(token: &str) -> Self {
         Self(Sha256::digest(token).into())
     }
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for TokenHash {
 
 /// The content of a client's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientFile {
+pub(crate) struct ClientFile {
     pub name: PublisherName,
     pub token_hash: TokenHash,
     /// From us to the client.
@@ -66,7 +66,11 @@ impl ClientFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(file: &Path, text: &str, lists: &dyn FilterLists) -> Result<Self, Vec<ConfigProblem>> {
+    pub(crate) fn parse(
+        file: &Path,
+        text: &str,
+        lists: &dyn FilterLists,
+    ) -> Result<Self, Vec<ConfigProblem>> {
         let mut report = ConfigReport::new(file, text, SECTIONS);
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = PublisherName::parse(&stem).ok().filter(|name| name.as_str() == stem);

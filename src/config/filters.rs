@@ -14,13 +14,13 @@ use crate::limits::FILTER_LIST_BYTES_MAX;
 
 /// The lists of a node: the files of one directory, each read once, when a filter first names it.
 #[derive(Debug)]
-pub struct FileLists {
+pub(crate) struct FileLists {
     dir: PathBuf,
     read: Mutex<BTreeMap<String, Result<Arc<FilterList>, ListFault>>>,
 }
 
 impl FileLists {
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned(), read: Mutex::default() }
     }
 

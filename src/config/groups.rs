@@ -15,7 +15,7 @@ const SECTIONS: &[KnownKeys] = &[("", KEYS)];
 
 /// The content of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupFile {
+pub(crate) struct GroupFile {
     pub name: PublisherName,
     /// Peers, and perhaps this node; each once.
     pub members: Vec<PublisherName>,
@@ -30,7 +30,7 @@ impl GroupFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
         let mut report = ConfigReport::new(file, text, SECTIONS);
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = PublisherName::parse(&stem).ok().filter(|name| name.as_str() == stem);

@@ -4,11 +4,11 @@
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The form of a level, for messages.
-pub const WANTED: &str = "a level: off, error, warn, info, debug, trace, or MODULE=LEVEL,…";
+pub(crate) const WANTED: &str = "a level: off, error, warn, info, debug, trace, or MODULE=LEVEL,…";
 
 /// Returns the directives for `said`. A level applies to this program, and the libraries are kept quiet; else each part
 /// of `said` is a directive. `None` if it is neither.
-pub fn directives(said: &str) -> Option<String> {
+pub(crate) fn directives(said: &str) -> Option<String> {
     let word = said.trim().to_lowercase();
     if LEVELS.contains(&word.as_str()) {
         let libraries = if ["debug", "trace", "info"].contains(&word.as_str()) { "warn" } else { &word };

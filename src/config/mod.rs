@@ -5,41 +5,42 @@
 //!
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
-pub mod address;
+pub(crate) mod address;
 mod client_file;
 mod doors;
-pub mod filters;
-pub mod groups;
-pub mod log_level;
-pub mod node;
+pub(crate) mod filters;
+pub(crate) mod groups;
+pub(crate) mod log_level;
+pub(crate) mod node;
 mod node_text;
-pub mod peer_file;
-pub mod peers;
-pub mod problem;
+pub(crate) mod peer_file;
+pub(crate) mod peers;
+pub(crate) mod problem;
 mod reading;
-pub mod web;
-pub mod write;
+pub(crate) mod web;
+pub(crate) mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use client_file::{ClientFile, TokenHash};
-pub use filters::FileLists;
-pub use node::{JournalSettings, NodeConfig, NodePaths};
-pub use peer_file::{PeerFile, PeerPairing, span};
-pub use peers::{FilesFingerprint, PeerFiles};
-pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
-pub use web::WebSettings;
+pub(crate) use client_file::{ClientFile, TokenHash};
+pub(crate) use filters::FileLists;
+pub(crate) use node::{JournalSettings, NodeConfig, NodePaths};
+pub use peer_file::PeerFile;
+pub(crate) use peer_file::{PeerPairing, span};
+pub(crate) use peers::{FilesFingerprint, PeerFiles};
+pub(crate) use problem::{ConfigErrors, ConfigFault, ConfigProblem};
+pub(crate) use web::WebSettings;
 
 /// The file that makes a directory a node.
-pub const NODE_FILE: &str = "intelmesh.toml";
+pub(crate) const NODE_FILE: &str = "intelmesh.toml";
 
 /// Returns the text that `init` writes, for the manual.
-pub fn sample_node() -> String {
+pub(crate) fn sample_node() -> String {
     node_text::sample()
 }
 
 /// Returns the node's directory for the value of `-C`: the directory itself, or its `intelmesh.toml`.
-pub fn node_dir(given: &Path) -> PathBuf {
+pub(crate) fn node_dir(given: &Path) -> PathBuf {
     match (given.file_name(), given.parent()) {
         (Some(name), Some(parent)) if name == NODE_FILE && given.is_file() => {
             if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() }

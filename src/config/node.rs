@@ -52,13 +52,13 @@ static SECTIONS: LazyLock<[KnownKeys; 7]> = LazyLock::new(|| {
 const LATER: &[&str] = &["seal", "groups"];
 
 /// Value of `listen` if the configuration gives none.
-pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
-pub const PROJECT_DEFAULT: &str = "intelmq";
-pub const FEDERATION_DEFAULT: &str = "intelmesh";
-pub const DEFAULT_TLP: Tlp = Tlp::Green;
+pub(crate) const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
+pub(crate) const PROJECT_DEFAULT: &str = "intelmq";
+pub(crate) const FEDERATION_DEFAULT: &str = "intelmesh";
+pub(crate) const DEFAULT_TLP: Tlp = Tlp::Green;
 const METRICS_LISTEN_WANTED: &str = "an IP address with a port, like \"127.0.0.1:4881\"";
 /// Value of `listen` in `[metrics]`.
-pub const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:4881";
+pub(crate) const METRICS_LISTEN_DEFAULT: &str = "127.0.0.1:4881";
 const KEEP_DAYS_DEFAULT: u32 = 30;
 const KEEP_BYTES_DEFAULT: u64 = 20_000_000_000;
 /// A century: longer is a slip.
@@ -66,7 +66,7 @@ const KEEP_DAYS_MAX: u64 = 36_500;
 
 /// This node, as its directory says (mirrors `intelmesh.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeConfig {
+pub(crate) struct NodeConfig {
     /// The node's directory, as it was given.
     pub dir: PathBuf,
     pub name: PublisherName,
@@ -99,14 +99,14 @@ pub struct NodeConfig {
 
 /// `[journal]`: how much is kept. The limit that is reached first applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalSettings {
+pub(crate) struct JournalSettings {
     pub keep_days: u32,
     pub keep_bytes: u64,
 }
 
 /// `[paths]`: where things lie. Relative ones begin at the node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodePaths {
+pub(crate) struct NodePaths {
     /// Holds `journal/`, `seen/`, `aside/` and `audit.jsonl`.
     pub state: PathBuf,
     /// Sockets and lock; may be emptied when the node stops.
@@ -121,15 +121,15 @@ pub struct NodePaths {
 }
 
 impl NodePaths {
-    pub fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
 
-    pub fn seen(&self) -> PathBuf {
+    pub(crate) fn seen(&self) -> PathBuf {
         self.state.join("seen")
     }
 
-    pub fn lock(&self) -> PathBuf {
+    pub(crate) fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }
 }
@@ -139,7 +139,7 @@ impl NodeConfig {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn load(dir: &Path) -> Result<Self, ConfigErrors> {
+    pub(crate) fn load(dir: &Path) -> Result<Self, ConfigErrors> {
         let file = dir.join(super::NODE_FILE);
         let text = read(&file).map_err(|fault| {
             let whole = matches!(fault, ConfigFault::NotFound);
@@ -153,7 +153,7 @@ impl NodeConfig {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
+    pub(crate) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
         let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, &*SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
@@ -203,17 +203,17 @@ impl NodeConfig {
     }
 
     /// The name of this node, and those that it had.
-    pub fn names(&self) -> NodeNames {
+    pub(crate) fn names(&self) -> NodeNames {
         NodeNames::new(self.name.clone(), self.aliases.clone())
     }
 
     /// Returns the effects of a door that adds nothing of its own.
-    pub fn door_defaults(&self) -> DoorDefaults {
+    pub(crate) fn door_defaults(&self) -> DoorDefaults {
         DoorDefaults::of(self.name.clone(), self.project.clone(), self.default_tlp)
     }
 
     /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.
-    pub fn invited_at(&self) -> Vec<String> {
+    pub(crate) fn invited_at(&self) -> Vec<String> {
         if !self.advertise.is_empty() {
             return self.advertise.clone();
         }

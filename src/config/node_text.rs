@@ -7,7 +7,7 @@ use crate::identity::{ProjectName, PublisherName};
 
 /// The settings that `init` was given.
 #[derive(Clone, Debug)]
-pub struct NewNode {
+pub(crate) struct NewNode {
     pub name: PublisherName,
     pub federation: Option<ProjectName>,
     /// Empty: the default.

@@ -239,7 +239,7 @@ fn care(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerCare {
 }
 
 /// `90s`, `30m`, `1h` or `2d`, in seconds.
-pub fn span(text: &str) -> Option<u64> {
+pub(crate) fn span(text: &str) -> Option<u64> {
     let unit_s = match text.chars().last()? {
         's' => 1,
         'm' => 60,

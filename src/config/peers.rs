@@ -20,7 +20,7 @@ use crate::policy::TrustList;
 
 /// The peers in force, and the problems of their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerFiles {
+pub(crate) struct PeerFiles {
     /// By name.
     pub peers: Vec<PeerFile>,
     /// By name; each of their members is a peer, or this node.
@@ -33,11 +33,11 @@ pub struct PeerFiles {
 
 /// Equal as long as no file of a directory was touched: name, inode, size and times of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
+pub(crate) struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
 impl FilesFingerprint {
     /// Returns the fingerprint of peers, groups and clients, and of the lists that filters may name.
-    pub fn of_agreements(paths: &NodePaths) -> Self {
+    pub(crate) fn of_agreements(paths: &NodePaths) -> Self {
         let dirs = [&paths.peers, &paths.groups, &paths.clients];
         let [peers, groups, clients] = dirs.map(|dir| toml_paths(dir).unwrap_or_default());
         let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
@@ -46,18 +46,18 @@ impl FilesFingerprint {
     }
 
     /// Returns the part of the fingerprint that lies in `dir`.
-    pub fn within(&self, dir: &Path) -> Self {
+    pub(crate) fn within(&self, dir: &Path) -> Self {
         Self(self.0.iter().filter(|(path, _)| path.starts_with(dir)).cloned().collect())
     }
 
     /// Returns the fingerprint of `keys/` without reading the content of its files.
-    pub fn of_keys(paths: &NodePaths) -> Self {
+    pub(crate) fn of_keys(paths: &NodePaths) -> Self {
         let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();
         Self::of_files(entries.map(|entry| entry.path()).collect())
     }
 
     /// Returns the fingerprint of `intelmesh.toml` alone.
-    pub fn of_node_file(dir: &Path) -> Self {
+    pub(crate) fn of_node_file(dir: &Path) -> Self {
         Self::of_files(vec![dir.join(super::NODE_FILE)])
     }
 
@@ -79,12 +79,12 @@ impl FilesFingerprint {
 
 impl PeerFiles {
     /// Reads `peers/` at start: a bad file leaves out its peer.
-    pub fn load(config: &NodeConfig, own_key: &VerifyingKey) -> Self {
+    pub(crate) fn load(config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         Self::default().reload(config, own_key)
     }
 
     /// Reads `peers/` again. If a file is bad, its content in `self` is kept; if the directory can't be read, all are.
-    pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
+    pub(crate) fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
         let mut loading = PeerLoading { own: config.names(), own_key, lists, problems: Vec::new() };
@@ -119,23 +119,23 @@ impl PeerFiles {
         Self { problems, ..files }
     }
 
-    pub fn peer(&self, name: &PublisherName) -> Option<&PeerFile> {
+    pub(crate) fn peer(&self, name: &PublisherName) -> Option<&PeerFile> {
         self.peers.iter().find(|file| file.peer.name == *name)
     }
 
     /// Those that are not pending.
-    pub fn trusted(&self) -> impl Iterator<Item = &PeerFile> {
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = &PeerFile> {
         self.peers.iter().filter(|file| !file.pairing.pending)
     }
 
-    pub fn trust_list(&self, own: NodeNames, own_key: VerifyingKey) -> TrustList {
+    pub(crate) fn trust_list(&self, own: NodeNames, own_key: VerifyingKey) -> TrustList {
         let groups = self.groups.iter().map(|group| (group.name.clone(), group.members.clone()));
         TrustList::new(own, own_key, self.trusted().map(|file| file.peer.clone()))
             .with_groups(groups.collect())
     }
 
     /// Returns whether a file says that this publisher is deliberately not trusted.
-    pub fn ignores(&self, publisher: &PublisherName) -> bool {
+    pub(crate) fn ignores(&self, publisher: &PublisherName) -> bool {
         self.peers.iter().any(|file| file.ignore.contains(publisher))
     }
 

@@ -56,10 +56,10 @@ impl fmt::Display for ConfigProblem {
 /// All problems of one load, in the order of file and line; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", self.0.iter().map(ConfigProblem::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct ConfigErrors(pub Vec<ConfigProblem>);
+pub(crate) struct ConfigErrors(pub Vec<ConfigProblem>);
 
 /// The keys of one section of a file; the name of the top one is empty.
-pub type KnownKeys = (&'static str, &'static [&'static str]);
+pub(crate) type KnownKeys = (&'static str, &'static [&'static str]);
 
 /// The faults of files. The operator has to fix them all.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -30,17 +30,17 @@ pub(super) struct ConfigReport {
 }
 
 impl ConfigReport {
-    pub fn new(shown: &Path, text: &str, sections: &'static [KnownKeys]) -> Self {
+    pub(crate) fn new(shown: &Path, text: &str, sections: &'static [KnownKeys]) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { shown: shown.to_owned(), sections, lines, text: text.to_owned(), problems: Vec::new() }
     }
 
-    pub fn line_of(&self, offset: usize) -> usize {
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset).max(1)
     }
 
     /// The same with a column, for a fault inside a value.
-    pub fn fault_at(&mut self, offset: usize, fault: ConfigFault) {
+    pub(crate) fn fault_at(&mut self, offset: usize, fault: ConfigFault) {
         let line = self.line_of(offset);
         let start = self.lines.get(line - 1).copied().unwrap_or(0);
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
@@ -49,16 +49,16 @@ impl ConfigReport {
     }
 
     /// Reports a value that is not `wanted`.
-    pub fn refuse(&mut self, key: &str, at: &TomlPosition<impl ToString>, wanted: &'static str) {
+    pub(crate) fn refuse(&mut self, key: &str, at: &TomlPosition<impl ToString>, wanted: &'static str) {
         let value = at.value.to_string().chars().take(120).collect();
         self.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
     }
 
-    pub fn missing(&mut self, line: usize, key: &'static str, hint: &'static str) {
+    pub(crate) fn missing(&mut self, line: usize, key: &'static str, hint: &'static str) {
         self.fault(line, ConfigFault::Missing { key, hint });
     }
 
-    pub fn fault(&mut self, line: usize, fault: ConfigFault) {
+    pub(crate) fn fault(&mut self, line: usize, fault: ConfigFault) {
         self.problems.push(ConfigProblem::new(&self.shown, line, fault));
     }
 }
@@ -110,7 +110,7 @@ pub(super) struct TomlSection<'a, 'i> {
 
 impl<'a, 'i> TomlSection<'a, 'i> {
     /// Keys that are neither `known` nor of `later` issues become problems.
-    pub fn open(
+    pub(crate) fn open(
         table: &'a DeTable<'i>,
         known: &'static [&'static str],
         later: &[&str],
@@ -153,12 +153,12 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         }
     }
 
-    pub fn text(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<&'a str>> {
+    pub(crate) fn text(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<&'a str>> {
         self.typed(key, "a string", report, DeValue::as_str)
     }
 
     /// Returns the text of `key` as `parse` reads it; a text that it cannot read is a problem.
-    pub fn choice<T>(
+    pub(crate) fn choice<T>(
         &self,
         key: &str,
         wanted: &'static str,
@@ -175,7 +175,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
 
     /// Returns the texts of a list as `parse` reads them. More than `most` are a problem, which `too_many` words;
     /// `parse` reports its own.
-    pub fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         key: &str,
         (most, too_many): (usize, &'static str),
@@ -190,50 +190,50 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         Some(texts.into_iter().filter_map(|at| parse(at, report)).collect())
     }
 
-    pub fn flag(&self, key: &str, report: &mut ConfigReport) -> Option<bool> {
+    pub(crate) fn flag(&self, key: &str, report: &mut ConfigReport) -> Option<bool> {
         self.typed(key, "true or false", report, DeValue::as_bool).map(|at| at.value)
     }
 
-    pub fn number(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<u64>> {
+    pub(crate) fn number(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<u64>> {
         self.typed(key, "a whole number of 0 or more", report, |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
         })
     }
 
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    pub fn is_text(&self, key: &str) -> bool {
+    pub(crate) fn is_text(&self, key: &str) -> bool {
         self.value(key).is_some_and(|value| value.get_ref().is_str())
     }
 
-    pub fn is_flag(&self, key: &str) -> bool {
+    pub(crate) fn is_flag(&self, key: &str) -> bool {
         self.value(key).is_some_and(|value| value.get_ref().is_bool())
     }
 
     /// Returns the position of `key`'s value in the text.
-    pub fn span(&self, key: &str) -> Option<std::ops::Range<usize>> {
+    pub(crate) fn span(&self, key: &str) -> Option<std::ops::Range<usize>> {
         self.value(key).map(Spanned::span)
     }
 
     /// The line of `key`'s value.
-    pub fn line(&self, key: &str, report: &ConfigReport) -> usize {
+    pub(crate) fn line(&self, key: &str, report: &ConfigReport) -> usize {
         self.value(key).map_or(1, |value| report.line_of(value.span().start))
     }
 
     /// Returns the line of `key`, if it is written here.
-    pub fn line_where_typed(&self, key: &str, report: &ConfigReport) -> Option<usize> {
+    pub(crate) fn line_where_typed(&self, key: &str, report: &ConfigReport) -> Option<usize> {
         self.value(key).map(|value| report.line_of(value.span().start))
     }
 
     /// The table of that name, its keys unchecked.
-    pub fn table(&self, name: &str) -> Option<TomlSection<'a, 'i>> {
+    pub(crate) fn table(&self, name: &str) -> Option<TomlSection<'a, 'i>> {
         self.value(name).and_then(|value| value.get_ref().as_table()).map(|table| TomlSection { table })
     }
 
-    pub fn texts(&self, key: &str, report: &mut ConfigReport) -> Option<Vec<TomlPosition<&'a str>>> {
+    pub(crate) fn texts(&self, key: &str, report: &mut ConfigReport) -> Option<Vec<TomlPosition<&'a str>>> {
         let array = self.typed(key, "a list of strings", report, DeValue::as_array)?;
         let mut texts = Vec::with_capacity(array.value.len());
         for item in array.value.iter() {
@@ -253,7 +253,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
     }
 
     /// The tables of `[[key]]`, each with the line it begins on.
-    pub fn sections(
+    pub(crate) fn sections(
         &self,
         key: &str,
         known: &'static [&'static str],
@@ -279,7 +279,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         sections
     }
 
-    pub fn section(
+    pub(crate) fn section(
         &self,
         key: &str,
         known: &'static [&'static str],

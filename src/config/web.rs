@@ -12,7 +12,7 @@ pub(super) const WEB_KEYS: &[&str] = &["listen", "tls_cert", "tls_key", "names"]
 
 /// The settings of the HTTP door.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebSettings {
+pub(crate) struct WebSettings {
     pub listen: SocketAddr,
     /// Certificate chain and private key, both in PEM form.
     pub tls: Option<(PathBuf, PathBuf)>,

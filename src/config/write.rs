@@ -20,16 +20,16 @@ use crate::identity::{PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
-pub use super::node_text::NewNode;
-pub use clients::{NewClient, add_client, remove_client};
-pub use rename::rename_peer;
+pub(crate) use super::node_text::NewNode;
+pub(crate) use clients::{NewClient, add_client, remove_client};
+pub(crate) use rename::rename_peer;
 
 /// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
 
 #[derive(Debug, Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     #[error("{} is a node already", .0.display())]
     NodeExists(PathBuf),
     #[error("client \"{name}\" is there already: {}", .file.display())]
@@ -51,7 +51,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NodeExists(_) => Some("choose another directory, or go on with this one: intelmesh run"),
             Self::ClientExists { .. } => {
@@ -78,7 +78,7 @@ impl WriteError {
 ///
 /// # Errors
 /// [`WriteError::NodeExists`].
-pub fn check_new(dir: &Path) -> Result<(), WriteError> {
+pub(crate) fn check_new(dir: &Path) -> Result<(), WriteError> {
     let taken = [NODE_FILE, "keys/node.pem", "journal"];
     if taken.iter().any(|name| dir.join(name).exists()) {
         return Err(WriteError::NodeExists(dir.to_owned()));
@@ -90,7 +90,7 @@ pub fn check_new(dir: &Path) -> Result<(), WriteError> {
 ///
 /// # Errors
 /// [`WriteError::NodeExists`] (nothing was changed), [`WriteError::Io`].
-pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
+pub(crate) fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
     let file = dir.join(NODE_FILE);
     if file.exists() {
         return Err(WriteError::NodeExists(dir.to_owned()));
@@ -104,7 +104,7 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
 
 /// The future peer, from an invitation and the flags of `peer add`.
 #[derive(Clone, Debug)]
-pub struct NewPeer {
+pub(crate) struct NewPeer {
     pub name: PublisherName,
     pub key: VerifyingKey,
     /// `x25519:…`.
@@ -123,7 +123,7 @@ pub struct NewPeer {
 
 /// The effect on a peer's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigWrite {
+pub(crate) enum ConfigWrite {
     Added,
     /// It was there with the same key: addresses were added, flags set, the rest kept.
     Merged,
@@ -133,7 +133,7 @@ pub enum ConfigWrite {
 ///
 /// # Errors
 /// [`WriteError::Revoked`], [`WriteError::KnownAs`], [`WriteError::OtherKey`] and [`WriteError::AliasOf`].
-pub fn check_peer(
+pub(crate) fn check_peer(
     peers_dir: &Path,
     known: &[super::PeerFile],
     name: &PublisherName,
@@ -165,7 +165,7 @@ pub fn check_peer(
 ///
 /// # Errors
 /// Those of [`check_peer`]: nothing was changed.
-pub fn add_peer(
+pub(crate) fn add_peer(
     peers_dir: &Path,
     known: &[super::PeerFile],
     new: &NewPeer,
@@ -289,7 +289,7 @@ fn set(document: &mut DocumentMut, section: Option<&str>, key: &str, new: toml_e
 ///
 /// # Errors
 /// [`WriteError::Io`] (also if there is no such file), [`WriteError::Toml`]: nothing was changed.
-pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
+pub(crate) fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "paused", value(paused));
     save(file, &document)
@@ -299,7 +299,7 @@ pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
 ///
 /// # Errors
 /// [`WriteError::Io`], [`WriteError::Toml`]: nothing was changed.
-pub fn set_verified(file: &Path, at: Timestamp, by: &str) -> Result<(), WriteError> {
+pub(crate) fn set_verified(file: &Path, at: Timestamp, by: &str) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "verified", value(true));
     set(&mut document, None, "verified_at", value(at.to_string()));
@@ -314,7 +314,7 @@ pub fn set_verified(file: &Path, at: Timestamp, by: &str) -> Result<(), WriteErr
 ///
 /// # Errors
 /// [`WriteError::Io`], [`WriteError::Toml`]: nothing was changed.
-pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
+pub(crate) fn set_revoked(file: &Path) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "revoked", value(true));
     save(file, &document)
@@ -322,7 +322,7 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
 
 /// The files that are left of a removed peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemovedPeer {
+pub(crate) struct RemovedPeer {
     /// Its file, with what was agreed: nothing reads it any more.
     pub copy: PathBuf,
     /// The list that has its key, if that was revoked here.
@@ -337,7 +337,7 @@ const REMOVED_DIR: &str = "removed";
 ///
 /// # Errors
 /// [`WriteError::Io`]; [`WriteError::Toml`], if it cannot be told what is revoked.
-pub fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError> {
+pub(crate) fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError> {
     let document = open(file)?;
     let revoked_in = match document.get("revoked").and_then(|flag| flag.as_bool()) {
         Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::status::{rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
-pub const CONSUMERS_SCHEMA: &str = "intelmesh.consumers/1";
+pub(crate) const CONSUMERS_SCHEMA: &str = "intelmesh.consumers/1";
 /// In the node's state directory.
-pub const CONSUMERS_FILE: &str = "consumers.json";
+pub(crate) const CONSUMERS_FILE: &str = "consumers.json";
 
 /// All consumers with a position (`intelmesh.consumers/1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConsumerFacts {
+pub(crate) struct ConsumerFacts {
     pub schema: String,
     /// When it was so; the node writes it down at most every 5 s.
     #[serde(with = "rfc3339")]
@@ -22,7 +22,7 @@ pub struct ConsumerFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConsumerFact {
+pub(crate) struct ConsumerFact {
     pub name: String,
     /// All up to here is done with.
     pub position: u64,

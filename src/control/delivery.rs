@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// The reader of the journal that an event is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReaderName {
+pub(crate) enum ReaderName {
     Peer(PublisherName),
     Consumer(String),
     /// Of the HTTP door.
@@ -18,7 +18,7 @@ pub enum ReaderName {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
+pub(crate) enum DeliveryState {
     Acknowledged,
     HasIt,
     NotYet,
@@ -48,7 +48,7 @@ impl DeliveryState {
 
 /// The delivery of one event to one peer or one consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryRecord {
+pub(crate) struct DeliveryRecord {
     #[serde(flatten)]
     pub reader: ReaderName,
     pub state: DeliveryState,
@@ -68,12 +68,12 @@ pub struct DeliveryRecord {
 }
 
 impl DeliveryRecord {
-    pub const fn new(reader: ReaderName, state: DeliveryState) -> Self {
+    pub(crate) const fn new(reader: ReaderName, state: DeliveryState) -> Self {
         Self { reader, state, by: None, why: None, rule: None, remedy: None, rules_of: false }
     }
 
     /// On one line, for people.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let who = match &self.reader {
             ReaderName::Peer(name) => name.to_string(),
             ReaderName::Consumer(name) => format!("consumer {name}"),

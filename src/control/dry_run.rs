@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 
 /// Name and number of the JSON form.
-pub const TRIAL_SCHEMA: &str = "intelmesh.peer-trial/1";
+pub(crate) const TRIAL_SCHEMA: &str = "intelmesh.peer-trial/1";
 
 /// Number of journal events that are looked at: by default, and at most.
-pub const TRIAL_LAST_DEFAULT: u64 = 1_000;
-pub const TRIAL_LAST_MAX: u64 = 20_000;
+pub(crate) const TRIAL_LAST_DEFAULT: u64 = 1_000;
+pub(crate) const TRIAL_LAST_MAX: u64 = 20_000;
 
 /// Names of events shown for each change.
-pub const TRIAL_EXAMPLES_MAX: usize = 3;
+pub(crate) const TRIAL_EXAMPLES_MAX: usize = 3;
 
 /// The file in force against the one that was given, over the last events of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LineDryRun {
+pub(crate) struct LineDryRun {
     pub peer: PublisherName,
     /// False if it would be a new peer: nothing is shared now.
     pub known: bool,
@@ -34,7 +34,7 @@ pub struct LineDryRun {
 
 /// One direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RepublishComparison {
+pub(crate) struct RepublishComparison {
     pub now: DryRunOutcome,
     pub then: DryRunOutcome,
     /// Every event that would fare otherwise, by how.
@@ -45,7 +45,7 @@ pub struct RepublishComparison {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DryRunOutcome {
+pub(crate) struct DryRunOutcome {
     pub passes: u64,
     /// By reason.
     pub held: BTreeMap<String, u64>,
@@ -53,7 +53,7 @@ pub struct DryRunOutcome {
 
 /// `passes`, or why not, before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyChange {
+pub(crate) struct PolicyChange {
     pub now: String,
     pub then: String,
     pub count: u64,
@@ -62,16 +62,16 @@ pub struct PolicyChange {
 }
 
 /// The word for events that are not held back.
-pub const PASSES: &str = "passes";
+pub(crate) const PASSES: &str = "passes";
 
 impl RepublishComparison {
     /// Counts one event for which the new filter had no result, by reason. Reasons name no values, so there are few.
-    pub fn add_failure(&mut self, why: String) {
+    pub(crate) fn add_failure(&mut self, why: String) {
         *self.failures.entry(why).or_default() += 1;
     }
 
     /// Counts one event, newest first. Each reason to hold it back is `None` if it passes.
-    pub fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
+    pub(crate) fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
         self.now.add(now);
         self.then.add(then);
         if now == then {

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::identity::EventId;
 
 /// The shortest unique beginning of a UUID that names an event, in characters.
-pub const UUID_PREFIX_MIN: usize = 8;
+pub(crate) const UUID_PREFIX_MIN: usize = 8;
 
 /// An event as the operator names it: its full name, or the beginning of its UUID.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use crate::time::Timestamp;
 
 /// An event that waits for the operator's decision: a revoked key signed it (`intelmesh.waiting/1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitingFacts {
+pub(crate) struct WaitingFacts {
     pub schema: String,
     pub waiting: Vec<WaitingEvent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitingEvent {
+pub(crate) struct WaitingEvent {
     pub publisher: PublisherName,
     /// Who offered it, and its place in that peer's journal.
     pub peer: PublisherName,
@@ -25,13 +25,13 @@ pub struct WaitingEvent {
 
 /// All feeds from peers, as the receiver keeps them (`intelmesh.feed/1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedFacts {
+pub(crate) struct FeedFacts {
     pub schema: String,
     pub feeds: Vec<FeedInfo>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedInfo {
+pub(crate) struct FeedInfo {
     pub peer: PublisherName,
     pub connected: bool,
     /// Of the peer's journal, in hex; absent until it answered once.
@@ -51,7 +51,7 @@ pub struct FeedInfo {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwedFacts {
+pub(crate) struct OwedFacts {
     pub seq: u64,
     pub publisher: PublisherName,
     pub reason: String,
@@ -61,7 +61,7 @@ pub struct OwedFacts {
 
 /// The position at which a feed is read again once the reason is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RejectedFacts {
+pub(crate) struct RejectedFacts {
     pub reason: String,
     /// Publisher of deferred events that found no owed place; absent if the place is kept for all publishers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

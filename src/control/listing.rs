@@ -9,12 +9,12 @@ use crate::status::rfc3339;
 use crate::time::Timestamp;
 
 /// Name and number of the JSON form.
-pub const LIST_SCHEMA: &str = "intelmesh.events/1";
-pub const LIST_LAST_DEFAULT: u64 = 20;
+pub(crate) const LIST_SCHEMA: &str = "intelmesh.events/1";
+pub(crate) const LIST_LAST_DEFAULT: u64 = 20;
 /// Their list stays far below what the command line reads.
-pub const LIST_LAST_MAX: u64 = 2_000;
+pub(crate) const LIST_LAST_MAX: u64 = 2_000;
 /// Entries that are looked at for one list: a filter that admits nothing ends within seconds.
-pub const LIST_LOOK_MAX: u64 = 200_000;
+pub(crate) const LIST_LOOK_MAX: u64 = 200_000;
 
 /// The fields of IntelMQ that say what an event is about, the most telling first.
 const SUBJECTS: [&str; 10] = [
@@ -49,7 +49,7 @@ pub struct ListedRange {
 
 /// The answer, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventList {
+pub(crate) struct EventList {
     pub events: Vec<ListedEvent>,
     /// Entries of the journal from the newest one on, whether or not they are listed.
     pub looked_at: u64,
@@ -61,7 +61,7 @@ pub struct EventList {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListedEvent {
+pub(crate) struct ListedEvent {
     pub seq: u64,
     pub id: String,
     pub publisher: PublisherName,
@@ -80,7 +80,7 @@ pub struct ListedEvent {
 
 /// What an event is about, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventSubject {
+pub(crate) struct EventSubject {
     /// `classification.type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -90,7 +90,7 @@ pub struct EventSubject {
 
 impl EventSubject {
     /// Takes the telling fields of a payload; of another format than IntelMQ's, its first ones.
-    pub fn of(payload: &Map<String, Value>) -> Self {
+    pub(crate) fn of(payload: &Map<String, Value>) -> Self {
         let known = SUBJECTS.iter().filter_map(|key| payload.get(*key)).map(plain);
         let mut about: Vec<String> = known.take(SUBJECTS_SHOWN).collect();
         if about.is_empty() {
@@ -104,7 +104,7 @@ impl EventSubject {
 
 impl ListedEvent {
     /// `payload` is `None` if it cannot be opened here.
-    pub fn of(entry: &Entry, payload: Option<&[u8]>) -> Self {
+    pub(crate) fn of(entry: &Entry, payload: Option<&[u8]>) -> Self {
         let core = entry.envelope.core();
         let payload = payload.and_then(|bytes| serde_json::from_slice(bytes).ok());
         Self {

@@ -9,7 +9,7 @@ use crate::status::rfc3339_or_absent;
 use crate::time::Timestamp;
 
 /// Name and number of the JSON form of a trace.
-pub const TRACE_SCHEMA: &str = "intelmesh.trace/1";
+pub(crate) const TRACE_SCHEMA: &str = "intelmesh.trace/1";
 
 /// The start of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub enum TraceOf {
 
 /// Events and links around one event (mirrors `intelmesh.trace/1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceFacts {
+pub(crate) struct TraceFacts {
     pub schema: String,
     /// The full name of the event, or the opaque id, at which it begins.
     pub of: String,
@@ -36,7 +36,7 @@ pub struct TraceFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TracedEvent {
+pub(crate) struct TracedEvent {
     pub id: String,
     pub publisher: PublisherName,
     /// Number of links from the start of the trace.
@@ -59,7 +59,7 @@ pub struct TracedEvent {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TracedLink {
+pub(crate) struct TracedLink {
     /// An event.
     pub left: String,
     #[serde(rename = "type")]

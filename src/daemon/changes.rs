@@ -7,7 +7,7 @@ use crate::identity::{PublisherName, public_key_text};
 use crate::time::Timestamp;
 
 /// Returns each peer with a file that was added, changed or removed, and describes the change.
-pub fn between(before: &PeerFiles, after: &PeerFiles) -> Vec<(PublisherName, String)> {
+pub(crate) fn between(before: &PeerFiles, after: &PeerFiles) -> Vec<(PublisherName, String)> {
     let mut changes = Vec::new();
     for file in &after.peers {
         match before.peer(&file.peer.name) {
@@ -45,7 +45,7 @@ fn terms(file: &PeerFile) -> String {
 }
 
 /// Writes them down, away from the loop: a slow disk must not hold it up.
-pub fn write_down(state: std::path::PathBuf, changes: Vec<(PublisherName, String)>, at: Timestamp) {
+pub(crate) fn write_down(state: std::path::PathBuf, changes: Vec<(PublisherName, String)>, at: Timestamp) {
     tokio::task::spawn_blocking(move || {
         for (peer, how) in &changes {
             let decision = AuditDecision {

@@ -29,7 +29,7 @@ use crate::transport::{DialOutcome, Transport};
 
 /// Requests that only the loop can answer.
 #[derive(Debug)]
-pub enum ControlAsk {
+pub(crate) enum ControlAsk {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// The operator has seen what is shown under a code.
     Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
@@ -56,7 +56,7 @@ pub enum ControlAsk {
 
 /// A command of the operator's, before it has a ticket.
 #[derive(Debug)]
-pub enum AskCommand {
+pub(crate) enum AskCommand {
     Rewind { peer: PublisherName, to: crate::protocol::io::RewindTo },
     Repair { peer: PublisherName },
     AcceptClock,
@@ -67,7 +67,7 @@ pub enum AskCommand {
 }
 
 #[derive(Clone)]
-pub struct ControlService {
+pub(crate) struct ControlService {
     pub asks: mpsc::Sender<ControlAsk>,
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
@@ -79,7 +79,7 @@ pub struct ControlService {
 
 impl ControlService {
     /// One line in, one line out. `account` asks: members of `socket_group` may read, and decide nothing.
-    pub async fn answer(self, line: String, account: Option<u32>) -> Vec<String> {
+    pub(crate) async fn answer(self, line: String, account: Option<u32>) -> Vec<String> {
         let reply = match parse_request(line.as_bytes()) {
             Ok(request) if request.decides() && !may_decide(account) => {
                 let refusal = ControlRefusal::could_not(
@@ -94,7 +94,7 @@ impl ControlService {
     }
 
     /// Answers one request, whoever asks.
-    pub async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
+    pub(crate) async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
         match request {
             ControlRequest::Status => {
                 let doors = self.ask(ControlAsk::Doors).await?;

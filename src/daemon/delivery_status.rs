@@ -26,21 +26,21 @@ const TIMES_MAX: usize = 512;
 
 /// When each reader had got how far, since the start.
 #[derive(Debug, Default)]
-pub struct ReadTimes {
+pub(crate) struct ReadTimes {
     peers: BTreeMap<PublisherName, VecDeque<(u64, Timestamp)>>,
     consumers: BTreeMap<ConsumerName, VecDeque<(u64, Timestamp)>>,
 }
 
 impl ReadTimes {
     /// Notes that the feed of a peer resumes after `after`: it passes the entries above that again, at another time.
-    pub fn resumed(&mut self, peer: &PublisherName, after: u64, now: Timestamp) {
+    pub(crate) fn resumed(&mut self, peer: &PublisherName, after: u64, now: Timestamp) {
         let times = self.peers.entry(peer.clone()).or_default();
         times.retain(|(position, _)| *position <= after);
         note(times, after, now);
     }
 
     /// To be called about once a second.
-    pub fn observe(&mut self, view: &NodeView, now: Timestamp) {
+    pub(crate) fn observe(&mut self, view: &NodeView, now: Timestamp) {
         for peer in &view.peers {
             if let Some(position) = peer.status.sent.position {
                 note(self.peers.entry(peer.status.name.clone()).or_default(), position, now);
@@ -77,7 +77,7 @@ fn passed_by(times: Option<&VecDeque<(u64, Timestamp)>>, seq: u64) -> Option<Tim
 }
 
 /// The sources of an answer.
-pub struct DeliverySources<'a> {
+pub(crate) struct DeliverySources<'a> {
     pub view: &'a NodeView,
     pub files: &'a [PeerFile],
     pub own: NodeNames,
@@ -92,7 +92,7 @@ pub struct DeliverySources<'a> {
 }
 
 /// Everybody who might have `entry`, peers first.
-pub fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
+pub(crate) fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
     let peers = sources.files.iter().map(|file| peer(entry, file, sources));
     let consumers = sources.view.consumers.iter().map(|at| consumers::consumer(entry, at, sources));
     let clients = sources.clients.iter().map(|file| clients::client(entry, file, sources));

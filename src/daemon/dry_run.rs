@@ -15,7 +15,7 @@ use crate::store::Store;
 ///
 /// # Errors
 /// A problem of the file, or that the journal cannot be read.
-pub fn trial(
+pub(crate) fn trial(
     store: &Store,
     trust: &TrustList,
     config: &NodeConfig,

@@ -16,7 +16,7 @@ use crate::wire::VerdictCode;
 const ERRORS_MAX: usize = 32;
 
 #[derive(Debug, Default)]
-pub struct EventLog {
+pub(crate) struct EventLog {
     errors: VecDeque<ShownProblem>,
     pub missing_at: BTreeMap<PublisherName, Timestamp>,
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
@@ -43,18 +43,18 @@ impl EventLog {
         self.errors.truncate(ERRORS_MAX);
     }
 
-    pub fn errors(&self) -> impl Iterator<Item = &ShownProblem> {
+    pub(crate) fn errors(&self) -> impl Iterator<Item = &ShownProblem> {
         self.errors.iter()
     }
 
     /// Logs how many lines were held back, if no later line has said so. To be called every second or so.
-    pub fn tell_held_back(&mut self, now: Now) {
+    pub(crate) fn tell_held_back(&mut self, now: Now) {
         for (name, kind, count) in self.limit.take_due(now.tick) {
             tracing::warn!(%name, kind, count, "the same happened again");
         }
     }
 
-    pub fn record(&mut self, event: Event, now: Now) {
+    pub(crate) fn record(&mut self, event: Event, now: Now) {
         match event {
             Event::Envelope { id, source, outcome, bytes } => {
                 let outcome = match outcome {
@@ -230,7 +230,7 @@ impl EventLog {
     }
 
     /// Problems that last, as status shows them before those that happened.
-    pub fn lasting(at: Timestamp, what: String, hint: Option<String>) -> ShownProblem {
+    pub(crate) fn lasting(at: Timestamp, what: String, hint: Option<String>) -> ShownProblem {
         ShownProblem { at, what, hint, code: Some(HealthCode::ConfigBad) }
     }
 }

@@ -45,7 +45,7 @@ use crate::time::Tick;
 use crate::transport::Transport;
 
 use files::DoorLists;
-pub use files::{InForce, WatchedFiles, reachable};
+pub(crate) use files::{InForce, WatchedFiles, reachable};
 
 /// Inputs taken at once.
 const INPUTS_MAX: usize = 1_024;
@@ -55,7 +55,7 @@ const CONSUMERS_EVERY_MS: u64 = 5_000;
 const PEERS_EVERY_MS: u64 = 250;
 
 /// Everything the loop hands outputs to.
-pub struct NodeParts {
+pub(crate) struct NodeParts {
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
     pub doors: LocalDoors,
@@ -110,7 +110,7 @@ struct PendingCommands {
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), CommandRefused>>>,
 }
 
-pub struct EventLoop {
+pub(crate) struct EventLoop {
     pub node: Node,
     pub parts: NodeParts,
     pub files: WatchedFiles,
@@ -128,7 +128,7 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    pub fn new(
+    pub(crate) fn new(
         node: Node,
         parts: NodeParts,
         files: WatchedFiles,
@@ -155,7 +155,11 @@ impl EventLoop {
     }
 
     /// Runs until it is asked to stop and everything accepted is on disk.
-    pub async fn run(&mut self, mut inputs: mpsc::Receiver<Input>, mut asks: mpsc::Receiver<ControlAsk>) {
+    pub(crate) async fn run(
+        &mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut asks: mpsc::Receiver<ControlAsk>,
+    ) {
         let mut batch = Vec::with_capacity(INPUTS_MAX);
         let mut peers_due = tokio::time::interval(Duration::from_millis(PEERS_EVERY_MS));
         let mut lags_due = tokio::time::interval(Duration::from_secs(1));
@@ -365,7 +369,7 @@ impl EventLoop {
         answer
     }
 
-    pub fn on_event(&mut self, event: Event) {
+    pub(crate) fn on_event(&mut self, event: Event) {
         if let Event::KeyStatement { publisher, .. } = &event {
             self.keys_changed.push(publisher.clone());
         }

@@ -9,7 +9,7 @@ use crate::record::{Owed, RejectedPlace, RetryCondition};
 const OWED_SHOWN_MAX: usize = 100;
 
 /// Returns how far each feed of `node` has got, and the entries that it still waits for.
-pub fn feed_facts(node: &Node) -> FeedFacts {
+pub(crate) fn feed_facts(node: &Node) -> FeedFacts {
     let view = node.view();
     let feeds = node.feed_states().map(|(peer, state)| {
         let seen = view.peers.iter().find(|seen| seen.status.name == *peer);

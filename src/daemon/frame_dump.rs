@@ -14,7 +14,7 @@ use crate::wire::frame::encode;
 const VARIABLE: &str = "INTELMESH_FRAMES_DIR";
 
 #[derive(Debug)]
-pub struct FrameDump {
+pub(crate) struct FrameDump {
     #[cfg(feature = "sim")]
     dir: Option<PathBuf>,
     #[cfg(feature = "sim")]
@@ -23,12 +23,12 @@ pub struct FrameDump {
 
 #[cfg(feature = "sim")]
 impl FrameDump {
-    pub fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         Self { dir: std::env::var_os(VARIABLE).map(PathBuf::from), written: 0 }
     }
 
     /// Writes the CBOR of `frame`, without its length.
-    pub fn write(&mut self, frame: &WireFrame) {
+    pub(crate) fn write(&mut self, frame: &WireFrame) {
         let Some(dir) = &self.dir else { return };
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);

@@ -17,7 +17,7 @@ const FILE: &str = "incidents.json";
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
-pub struct HealthWatch {
+pub(crate) struct HealthWatch {
     thresholds: HealthThresholds,
     incidents: Incidents,
     file: KeptFile,
@@ -30,7 +30,7 @@ pub struct HealthWatch {
 
 impl HealthWatch {
     /// Takes up what an earlier process kept in `state`. A file that cannot be read is as if it were not there.
-    pub fn open(state: &Path, hook: Option<HealthHook>) -> Self {
+    pub(crate) fn open(state: &Path, hook: Option<HealthHook>) -> Self {
         let file = state.join(FILE);
         let written: Incidents =
             serde_json::from_slice(&read_small(&file, FILE_BYTES_MAX)).unwrap_or_default();
@@ -40,7 +40,7 @@ impl HealthWatch {
     }
 
     /// Writes `health` and `ok` of `snapshot`, and logs what has changed since the last time.
-    pub fn judge(&mut self, snapshot: &mut Snapshot, now: Timestamp) {
+    pub(crate) fn judge(&mut self, snapshot: &mut Snapshot, now: Timestamp) {
         let (peers, consumers) = (&snapshot.peers, &snapshot.consumers);
         self.incidents.forget(|old| {
             let peer_gone = old.peer.as_ref().is_some_and(|name| peers.iter().all(|peer| peer.name != *name));
@@ -90,14 +90,19 @@ impl HealthWatch {
     }
 
     /// The process ends.
-    pub fn keep_last(&self) {
+    pub(crate) fn keep_last(&self) {
         if let Ok(bytes) = serde_json::to_vec(&self.incidents) {
             self.file.write_last(bytes);
         }
     }
 
     /// The operator has seen what is shown under `code`.
-    pub fn acknowledge(&mut self, code: HealthCode, snapshot: &mut Snapshot, now: Timestamp) -> Acknowledged {
+    pub(crate) fn acknowledge(
+        &mut self,
+        code: HealthCode,
+        snapshot: &mut Snapshot,
+        now: Timestamp,
+    ) -> Acknowledged {
         let done = self.incidents.acknowledge(code, &snapshot.health, now);
         self.judge(snapshot, now);
         done

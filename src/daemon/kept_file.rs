@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::files;
 
 #[derive(Clone, Debug)]
-pub struct KeptFile(Arc<KeptState>);
+pub(crate) struct KeptFile(Arc<KeptState>);
 
 #[derive(Debug)]
 struct KeptState {
@@ -27,18 +27,18 @@ struct WaitingWrite {
 }
 
 impl KeptFile {
-    pub fn new(file: PathBuf) -> Self {
+    pub(crate) fn new(file: PathBuf) -> Self {
         Self(Arc::new(KeptState { file, waiting: Mutex::default(), writing: Mutex::default() }))
     }
 
     /// Writes `bytes` soon.
-    pub fn write(&self, bytes: Vec<u8>) {
+    pub(crate) fn write(&self, bytes: Vec<u8>) {
         self.0.waiting().bytes = Some(bytes);
         self.try_again();
     }
 
     /// Writes what could not be written before, if it is the latest still. To be called now and then.
-    pub fn try_again(&self) {
+    pub(crate) fn try_again(&self) {
         let mut waiting = self.0.waiting();
         if waiting.bytes.is_some() && !waiting.is_running {
             waiting.is_running = true;
@@ -48,7 +48,7 @@ impl KeptFile {
     }
 
     /// Writes `bytes` and waits for that: the process ends.
-    pub fn write_last(&self, bytes: Vec<u8>) {
+    pub(crate) fn write_last(&self, bytes: Vec<u8>) {
         self.0.waiting().bytes = Some(bytes);
         self.0.write_latest();
     }
@@ -56,7 +56,7 @@ impl KeptFile {
 
 /// Reads the content of such a file. One that cannot be read, or is larger than `bytes_max`, is as if it were not there:
 /// it is not ours.
-pub fn read_small(file: &Path, bytes_max: u64) -> Vec<u8> {
+pub(crate) fn read_small(file: &Path, bytes_max: u64) -> Vec<u8> {
     let small = fs::metadata(file).is_ok_and(|data| data.len() <= bytes_max);
     if small { fs::read(file).unwrap_or_default() } else { Vec::new() }
 }

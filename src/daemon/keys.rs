@@ -23,7 +23,7 @@ const STATEMENTS_DIR: &str = "statements";
 static WRITING: Mutex<()> = Mutex::new(());
 
 /// Writes them down, away from the loop: a slow disk must not hold it up.
-pub fn write_down(state: PathBuf, changed: Vec<StatedKeys>, at: Timestamp) {
+pub(crate) fn write_down(state: PathBuf, changed: Vec<StatedKeys>, at: Timestamp) {
     tokio::task::spawn_blocking(move || {
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         for stated in &changed {
@@ -62,7 +62,10 @@ fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Resul
 }
 
 /// Returns the statements copied to `state` that the identity key of their claimed publisher has signed.
-pub fn copies(state: &Path, identity_of: impl Fn(&PublisherName) -> Option<VerifyingKey>) -> StatementBook {
+pub(crate) fn copies(
+    state: &Path,
+    identity_of: impl Fn(&PublisherName) -> Option<VerifyingKey>,
+) -> StatementBook {
     let mut book = StatementBook::default();
     let entries = std::fs::read_dir(state.join(STATEMENTS_DIR)).into_iter().flatten().flatten();
     for path in

@@ -5,7 +5,7 @@
 use crate::time::Tick;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LagWatch {
+pub(crate) struct LagWatch {
     behind: Option<LagMark>,
     /// It was observed before: how long it lags is known from then on.
     begun: bool,
@@ -23,13 +23,13 @@ struct LagMark {
 
 impl LagWatch {
     /// Returns how long a reader lags at `now`, in seconds, from its `position` and the `end` of its input.
-    pub fn observe(&mut self, position: u64, end: u64, now: Tick) -> f64 {
+    pub(crate) fn observe(&mut self, position: u64, end: u64, now: Tick) -> f64 {
         self.observe_first(position, end, now, || Some(0))
     }
 
     /// Does the same as `observe`. At the first call `age` returns the age of the oldest unread entry, in ms. If it is
     /// unknown, the next call is the first.
-    pub fn observe_first(
+    pub(crate) fn observe_first(
         &mut self,
         position: u64,
         end: u64,

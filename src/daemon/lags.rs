@@ -10,7 +10,7 @@ use crate::record::ConsumerName;
 use crate::time::{Now, Timestamp};
 
 #[derive(Debug, Default)]
-pub struct LagTable {
+pub(crate) struct LagTable {
     sent: BTreeMap<PublisherName, (LagWatch, f64)>,
     received: BTreeMap<PublisherName, (LagWatch, f64)>,
     consumers: BTreeMap<ConsumerName, (LagWatch, f64)>,
@@ -26,7 +26,12 @@ pub struct LagTable {
 impl LagTable {
     /// To be called about once a second, and before a snapshot. `arrived` says when an entry of our journal was stored,
     /// if it is held. `None`: it cannot say so now.
-    pub fn observe(&mut self, view: &NodeView, now: Now, arrived: impl Fn(u64) -> Option<Option<Timestamp>>) {
+    pub(crate) fn observe(
+        &mut self,
+        view: &NodeView,
+        now: Now,
+        arrived: impl Fn(u64) -> Option<Option<Timestamp>>,
+    ) {
         let last = view.ends.last.seq;
         let age_of = |position: u64| {
             let oldest = (position + 1).max(view.ends.first_seq());
@@ -99,28 +104,28 @@ impl LagTable {
         self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
 
-    pub fn sent(&self, peer: &PublisherName) -> Option<f64> {
+    pub(crate) fn sent(&self, peer: &PublisherName) -> Option<f64> {
         self.sent.get(peer).map(|(_, lag_s)| *lag_s)
     }
 
-    pub fn received(&self, peer: &PublisherName) -> Option<f64> {
+    pub(crate) fn received(&self, peer: &PublisherName) -> Option<f64> {
         self.received.get(peer).map(|(_, lag_s)| *lag_s)
     }
 
-    pub fn consumer(&self, name: &ConsumerName) -> Option<f64> {
+    pub(crate) fn consumer(&self, name: &ConsumerName) -> Option<f64> {
         self.consumers.get(name).map(|(_, lag_s)| *lag_s)
     }
 
-    pub fn rejected_at(&self, peer: &PublisherName) -> Option<Timestamp> {
+    pub(crate) fn rejected_at(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.rejections.get(peer).filter(|(count, _)| *count > 0).map(|(_, at)| *at)
     }
 
-    pub fn last_event(&self, peer: &PublisherName) -> Option<Timestamp> {
+    pub(crate) fn last_event(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.events.get(peer).map(|(_, at)| *at)
     }
 
     /// Since when one of both feeds does not run, although the peer is connected.
-    pub fn stands_since(&self, peer: &PublisherName) -> Option<Timestamp> {
+    pub(crate) fn stands_since(&self, peer: &PublisherName) -> Option<Timestamp> {
         self.stands.get(peer).copied()
     }
 }

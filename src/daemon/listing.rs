@@ -9,7 +9,7 @@ use crate::store::Store;
 
 /// # Errors
 /// A filter that cannot be used, or a journal that cannot be read.
-pub fn list(
+pub(crate) fn list(
     store: &Store,
     opener: &SealOpener,
     lists: &FileLists,

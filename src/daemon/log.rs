@@ -80,7 +80,7 @@ const fn priority(level: Level) -> u8 {
 }
 
 /// Opens the log. `level` are the directives of `intelmesh.toml`.
-pub fn open(level: Option<&str>) {
+pub(crate) fn open(level: Option<&str>) {
     let (filter, ignored) = filter(level);
     let (filter, handle) = reload::Layer::new(filter);
     let repeats = RepeatLimiter::default();
@@ -105,7 +105,7 @@ pub fn open(level: Option<&str>) {
 }
 
 /// `intelmesh.toml` was read again.
-pub fn set_level(level: Option<&str>) {
+pub(crate) fn set_level(level: Option<&str>) {
     let (filter, ignored) = filter(level);
     if let Some(log) = LOG.get() {
         (log.reload)(filter);
@@ -114,7 +114,7 @@ pub fn set_level(level: Option<&str>) {
 }
 
 /// Writes how often lines were held back. To be called about once a second.
-pub fn tell_repeats() {
+pub(crate) fn tell_repeats() {
     if let Some(log) = LOG.get() {
         log.repeats.tell();
     }
@@ -143,7 +143,7 @@ fn configured(directives: Option<&str>) -> EnvFilter {
 }
 
 /// The counts of lines that were held back have the level of those lines: they are wanted if the lines are.
-pub fn env_filter(directives: &str) -> EnvFilter {
+pub(crate) fn env_filter(directives: &str) -> EnvFilter {
     EnvFilter::new(format!("{directives},{SUMMARY}=trace"))
 }
 

@@ -18,7 +18,7 @@ struct HeldBack {
 }
 
 #[derive(Debug, Default)]
-pub struct LogLimit {
+pub(crate) struct LogLimit {
     held: BTreeMap<(Box<str>, &'static str), HeldBack>,
     /// Lines of names and kinds for which there was no room.
     beyond: u64,
@@ -26,7 +26,7 @@ pub struct LogLimit {
 
 impl LogLimit {
     /// `count` things happened: if a line may be logged now, how many it stands for, those held back before among them.
-    pub fn allow(&mut self, name: &str, kind: &'static str, count: u64, now: Tick) -> Option<u64> {
+    pub(crate) fn allow(&mut self, name: &str, kind: &'static str, count: u64, now: Tick) -> Option<u64> {
         let key = (Box::from(name), kind);
         if let Some(held) = self.held.get_mut(&key) {
             held.count = held.count.saturating_add(count);
@@ -48,7 +48,7 @@ impl LogLimit {
     }
 
     /// Returns the lines held back that are now due: name, kind and how many. To be called now and then.
-    pub fn take_due(&mut self, now: Tick) -> Vec<(Box<str>, &'static str, u64)> {
+    pub(crate) fn take_due(&mut self, now: Tick) -> Vec<(Box<str>, &'static str, u64)> {
         let mut due = Vec::new();
         self.held.retain(|(name, kind), held| {
             if held.count > 0 && now >= held.next {

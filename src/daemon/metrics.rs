@@ -20,7 +20,7 @@ use crate::status::{HealthCode, ShownProblem};
 const BIND_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, Default)]
-pub struct NodeMetrics {
+pub(crate) struct NodeMetrics {
     timings: Arc<Mutex<NodeTimings>>,
     /// From the start of the loop until the node is told to stop.
     ready: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub struct NodeMetrics {
 
 impl NodeMetrics {
     /// An address that cannot be used does not stop the node: status says so until it can.
-    pub async fn open(config: &NodeConfig, asks: &mpsc::Sender<ControlAsk>) -> Self {
+    pub(crate) async fn open(config: &NodeConfig, asks: &mpsc::Sender<ControlAsk>) -> Self {
         let node = Self::default();
         if let Some(at) = config.metrics {
             let (first, source, retrying) =
@@ -64,26 +64,26 @@ impl NodeMetrics {
         bound.ok()
     }
 
-    pub fn trouble(&self) -> Option<ShownProblem> {
+    pub(crate) fn trouble(&self) -> Option<ShownProblem> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn store_timings(&self) -> StoreTimings {
+    pub(crate) fn store_timings(&self) -> StoreTimings {
         StoreTimings::new(Arc::clone(&self.timings))
     }
 
     /// From now on the loop answers.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
 
     /// From now on the node stops.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.ready.store(false, Ordering::Relaxed);
     }
 
     /// `asks` is weak: the loop ends once nobody else may ask it.
-    pub fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
+    pub(crate) fn source(&self, asks: mpsc::WeakSender<ControlAsk>) -> MetricsSource {
         let ready = Arc::clone(&self.ready);
         let snapshot = move || -> futures::future::BoxFuture<'static, _> {
             let asks = asks.upgrade().filter(|_| ready.load(Ordering::Relaxed));

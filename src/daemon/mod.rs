@@ -40,7 +40,7 @@ mod verdict_words;
 mod web;
 mod workers;
 
-pub use keys::copies;
-pub use renamed::former_name;
+pub(crate) use keys::copies;
+pub(crate) use renamed::former_name;
 
-pub use run::{StartError, run};
+pub(crate) use run::{StartError, run};

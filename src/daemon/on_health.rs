@@ -26,13 +26,13 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// The states of a reason, as in the log.
 #[derive(Clone, Copy, Debug)]
-pub enum HealthChange {
+pub(crate) enum HealthChange {
     Begins,
     Ends,
 }
 
 impl HealthChange {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Begins => "begins",
             Self::Ends => "ends",
@@ -41,11 +41,11 @@ impl HealthChange {
 }
 
 #[derive(Debug)]
-pub struct HealthHook(mpsc::Sender<(HealthItem, HealthChange)>);
+pub(crate) struct HealthHook(mpsc::Sender<(HealthItem, HealthChange)>);
 
 impl HealthHook {
     /// Returns `None` if there is no command. It ends with the node.
-    pub fn start(command: &[String], node: &PublisherName) -> Option<Self> {
+    pub(crate) fn start(command: &[String], node: &PublisherName) -> Option<Self> {
         let (program, arguments) = command.split_first()?;
         let (program, arguments, node) = (program.clone(), arguments.to_vec(), node.to_string());
         let (changes, mut waiting) = mpsc::channel(WAITING_MAX);
@@ -59,7 +59,7 @@ impl HealthHook {
         Some(Self(changes))
     }
 
-    pub fn tell(&self, health: &HealthItem, change: HealthChange) {
+    pub(crate) fn tell(&self, health: &HealthItem, change: HealthChange) {
         if self.0.try_send((health.clone(), change)).is_err() {
             tracing::warn!("on_health is too slow: it was not told of {}", health.code.as_str());
         }

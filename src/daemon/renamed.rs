@@ -12,13 +12,13 @@ use crate::time::Timestamp;
 const FILE: &str = "name";
 
 /// The name of the last start; `None` before the first.
-pub fn former_name(state: &Path) -> Option<PublisherName> {
+pub(crate) fn former_name(state: &Path) -> Option<PublisherName> {
     let text = std::fs::read_to_string(state.join(FILE)).ok()?;
     PublisherName::parse(text.trim()).ok()
 }
 
 /// Returns a problem if the name has changed. From the next start on, the new name is the known one.
-pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<ShownProblem> {
+pub(crate) fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<ShownProblem> {
     let file = state.join(FILE);
     let known = former_name(state);
     if known.as_ref() == Some(name) {

@@ -21,9 +21,9 @@ const INFORMING_AT_ONCE: u64 = 4;
 /// Causes that are remembered; beyond them nothing is held back.
 const CAUSES_MAX: usize = 4_096;
 /// The target of the lines that count, which are never held back themselves.
-pub const SUMMARY: &str = "intelmesh::repeated";
+pub(crate) const SUMMARY: &str = "intelmesh::repeated";
 /// The target of the lines about health: each change of it is written.
-pub const HEALTH_LINES: &str = "intelmesh::health";
+pub(crate) const HEALTH_LINES: &str = "intelmesh::health";
 
 #[derive(Debug)]
 struct RepeatCause {
@@ -93,7 +93,7 @@ impl RepeatCauses {
 
 /// Holds repeated lines back; to be put below the layer that writes.
 #[derive(Clone, Debug, Default)]
-pub struct RepeatLimiter {
+pub(crate) struct RepeatLimiter {
     causes: Arc<Mutex<RepeatCauses>>,
 }
 
@@ -104,7 +104,7 @@ impl RepeatLimiter {
 
     /// Writes the counts that are due, at the level of their lines, so that the same filter applies to both. To be
     /// called about once a second.
-    pub fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let told = self.causes().ended(clock::now().tick);
         for Told { times, text, level } in told {
             let what = format_args!("{times} more like this in the last minute: {text}");

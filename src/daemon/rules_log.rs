@@ -54,7 +54,7 @@ fn filter_digest(file: &PeerFile) -> Option<String> {
 
 /// By which rules an entry was decided.
 #[derive(Debug)]
-pub enum RulesThen {
+pub(crate) enum RulesThen {
     /// The present rules.
     Present,
     Past(Box<PeerFile>),
@@ -66,7 +66,7 @@ pub enum RulesThen {
 
 /// All versions, oldest first, by peer.
 #[derive(Debug)]
-pub struct RulesLog {
+pub(crate) struct RulesLog {
     dir: PathBuf,
     lists: PathBuf,
     past: BTreeMap<PublisherName, Vec<RuleVersion>>,
@@ -75,7 +75,7 @@ pub struct RulesLog {
 
 impl RulesLog {
     /// Reads the versions that earlier runs kept. A file that cannot be read is treated as missing.
-    pub fn open(state: &Path, lists: &Path, files: &[PeerFile], now: Timestamp, last: u64) -> Self {
+    pub(crate) fn open(state: &Path, lists: &Path, files: &[PeerFile], now: Timestamp, last: u64) -> Self {
         let mut log = Self {
             dir: state.join(RULES_DIR),
             lists: lists.to_owned(),
@@ -89,7 +89,12 @@ impl RulesLog {
 
     /// Puts these files into force. If one differs from its version so far, that version goes to the past. Peer files
     /// are not read here: a file that is broken just now is not in force.
-    pub fn changed(&mut self, files: &[PeerFile], now: Timestamp, decided: impl Fn(&PublisherName) -> u64) {
+    pub(crate) fn changed(
+        &mut self,
+        files: &[PeerFile],
+        now: Timestamp,
+        decided: impl Fn(&PublisherName) -> u64,
+    ) {
         for file in files {
             let name = &file.peer.name;
             if !self.past.contains_key(name) {
@@ -112,7 +117,7 @@ impl RulesLog {
     }
 
     /// Notes that the feed of a peer resumes after `after`: entries above that are decided again, by the present rules.
-    pub fn resumed(&mut self, name: &PublisherName, after: u64) {
+    pub(crate) fn resumed(&mut self, name: &PublisherName, after: u64) {
         let past = self.past.get_mut(name).map(Vec::as_mut_slice).unwrap_or_default();
         let mut above = past.iter_mut().filter(|version| version.decided_to > after).peekable();
         if above.peek().is_none() {
@@ -123,7 +128,7 @@ impl RulesLog {
     }
 
     /// The rules by which `seq` was decided.
-    pub fn at(&self, file: &PeerFile, seq: u64) -> RulesThen {
+    pub(crate) fn at(&self, file: &PeerFile, seq: u64) -> RulesThen {
         let past = self.past.get(&file.peer.name).into_iter().flatten();
         let Some(version) = past.into_iter().find(|version| version.decided_to >= seq) else {
             return RulesThen::Present;

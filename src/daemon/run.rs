@@ -49,7 +49,7 @@ const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Why the node does not run. The operator can correct each of these causes.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     #[error(transparent)]
@@ -74,7 +74,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(_) => None,
             Self::Keys(error) => error.hint(),
@@ -115,7 +115,7 @@ impl StartError {
 ///
 /// # Errors
 /// [`StartError`] if it could not start.
-pub fn run(config: NodeConfig) -> Result<(), StartError> {
+pub(crate) fn run(config: NodeConfig) -> Result<(), StartError> {
     log::open(config.log.as_deref());
     let paths = config.paths.clone();
     run_until_stopped(config).map_err(|error| error.explained(&paths))

@@ -9,17 +9,17 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::terminal::shown;
 
-pub fn ready() {
+pub(crate) fn ready() {
     tell("READY=1");
 }
 
 /// Feeds the watchdog. `status` is shown by `systemctl status`. Ready is said again: the manager may have missed it, and
 /// would wait for it without an end.
-pub fn alive(status: &str) {
+pub(crate) fn alive(status: &str) {
     tell(&format!("READY=1\nWATCHDOG=1\nSTATUS={}", shown(status)));
 }
 
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell("STOPPING=1");
 }
 

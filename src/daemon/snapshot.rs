@@ -21,7 +21,7 @@ use crate::transport;
 
 /// Facts that do not change while the node runs.
 #[derive(Clone, Debug)]
-pub struct NodeIdentity {
+pub(crate) struct NodeIdentity {
     pub name: PublisherName,
     pub peer_id: String,
     pub key: String,
@@ -31,7 +31,7 @@ pub struct NodeIdentity {
 }
 
 impl NodeIdentity {
-    pub fn of(config: &NodeConfig, key: &VerifyingKey, started: Now) -> Self {
+    pub(crate) fn of(config: &NodeConfig, key: &VerifyingKey, started: Now) -> Self {
         Self {
             name: config.name.clone(),
             peer_id: transport::peer_id_text(key),
@@ -44,7 +44,7 @@ impl NodeIdentity {
 }
 
 /// Facts from the doors to the pipeline.
-pub struct DoorFacts {
+pub(crate) struct DoorFacts {
     pub doors: Vec<DoorStatus>,
     /// Problems of files that doors read while they run.
     pub files: Vec<String>,
@@ -55,7 +55,7 @@ pub struct DoorFacts {
     pub not_converted: BTreeMap<String, EventFailures>,
 }
 
-pub struct SnapshotFacts<'a> {
+pub(crate) struct SnapshotFacts<'a> {
     pub identity: &'a NodeIdentity,
     pub view: NodeView,
     pub stats: StoreStats,
@@ -72,7 +72,7 @@ pub struct SnapshotFacts<'a> {
 }
 
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
-pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
+pub(crate) fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
     let SnapshotFacts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
     let DoorFacts { doors, files: door_files, failures, cannot_open, not_converted } = doors;
     let now = facts.now;

@@ -11,7 +11,7 @@ pub fn dialect() -> Dialect {
 }
 
 #[cfg(feature = "sim")]
-pub fn dialect() -> Dialect {
+pub(crate) fn dialect() -> Dialect {
     let wanted = std::env::var_os("INTELMESH_SPEAKS");
     if wanted.is_some_and(|version| version == "2") { Dialect::SUCCESSOR } else { Dialect::default() }
 }
@@ -22,6 +22,6 @@ pub fn signer(keyring: &Keyring) -> Signer {
 }
 
 #[cfg(feature = "sim")]
-pub fn signer(keyring: &Keyring) -> Signer {
+pub(crate) fn signer(keyring: &Keyring) -> Signer {
     if dialect().is_successor() { keyring.signer().as_successor() } else { keyring.signer() }
 }

@@ -13,7 +13,7 @@ use crate::record::NewRecord;
 use crate::time::{Tick, Timestamp};
 
 #[derive(Debug)]
-pub struct StoreTimings {
+pub(crate) struct StoreTimings {
     timings: Arc<Mutex<NodeTimings>>,
     /// Batches without an answer. As many as the core lets the store have.
     pending: BTreeMap<Ticket, PendingBatch>,
@@ -28,11 +28,11 @@ struct PendingBatch {
 }
 
 impl StoreTimings {
-    pub fn new(timings: Arc<Mutex<NodeTimings>>) -> Self {
+    pub(crate) fn new(timings: Arc<Mutex<NodeTimings>>) -> Self {
         Self { timings, pending: BTreeMap::new() }
     }
 
-    pub fn on_append(&mut self, ticket: Ticket, records: &[NewRecord]) {
+    pub(crate) fn on_append(&mut self, ticket: Ticket, records: &[NewRecord]) {
         let carriers = records.iter().filter_map(|record| match record {
             NewRecord::Carrier(carrier) => Some(carrier),
             NewRecord::Note(_) => None,
@@ -46,7 +46,7 @@ impl StoreTimings {
         self.pending.insert(ticket, PendingBatch { since, events, entries: records.len() });
     }
 
-    pub fn on_answer(&mut self, input: &Input) {
+    pub(crate) fn on_answer(&mut self, input: &Input) {
         match input {
             Input::Store(StoreInput::Stored { ticket, .. }) => self.stored(*ticket),
             Input::Store(StoreInput::NotStored { ticket, .. }) => {

@@ -20,7 +20,7 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// The right end of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum TracePlace {
+pub(crate) enum TracePlace {
     Event(EventId),
     Opaque(String),
 }
@@ -63,7 +63,7 @@ struct TraceClaim {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn trace(store: &Store, start: TracePlace, depth: u8) -> Result<Option<TraceFacts>, StoreError> {
+pub(crate) fn trace(store: &Store, start: TracePlace, depth: u8) -> Result<Option<TraceFacts>, StoreError> {
     let mut walk = TraceWalk {
         store,
         depth,

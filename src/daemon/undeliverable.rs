@@ -53,7 +53,7 @@ struct Kept {
 
 /// The events that are stuck, as far as they are known.
 #[derive(Clone, Debug)]
-pub struct UndeliverableEvents {
+pub(crate) struct UndeliverableEvents {
     file: KeptFile,
     kept: Arc<Mutex<Kept>>,
     /// When the journal is asked again what was taken back.
@@ -62,7 +62,7 @@ pub struct UndeliverableEvents {
 
 /// The entries that a peer had not read when it went: all of ours after `after` up to `last`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UnreadEvents {
+pub(crate) struct UnreadEvents {
     pub after: u64,
     pub last: u64,
 }
@@ -99,7 +99,7 @@ impl Kept {
 
 impl UndeliverableEvents {
     /// Takes up what an earlier process found. A file that cannot be read is as if it were not there.
-    pub fn open(state: &Path) -> Self {
+    pub(crate) fn open(state: &Path) -> Self {
         let file = state.join(FILE);
         let kept: Kept = serde_json::from_slice(&read_small(&file, FILE_BYTES_MAX)).unwrap_or_default();
         Self { file: KeptFile::new(file), kept: Arc::new(Mutex::new(kept)), next_look: Tick(0) }
@@ -111,14 +111,14 @@ impl UndeliverableEvents {
 
     /// Returns the entries unread by peers that can no longer be reached. `view` is of the time when they could. To be
     /// called at the start, and when `trust` changes.
-    pub fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<UnreadEvents> {
+    pub(crate) fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<UnreadEvents> {
         let mut kept = self.kept();
         kept.observe(view, trust);
         kept.go(trust, view.ends.last.seq)
     }
 
     /// Looks, away from the loop, for what only peers were to get that can be reached no more.
-    pub fn unreachable(
+    pub(crate) fn unreachable(
         &self,
         unread: UnreadEvents,
         store: Arc<Store>,
@@ -148,7 +148,7 @@ impl UndeliverableEvents {
 
     /// Takes up how far peers have read. Events withdrawn or replaced since then are not stuck any more. To be called
     /// about once a second; looks every few seconds, away from the loop.
-    pub fn look(&mut self, view: &NodeView, trust: &TrustList, store: &Arc<Store>, now: Tick) {
+    pub(crate) fn look(&mut self, view: &NodeView, trust: &TrustList, store: &Arc<Store>, now: Tick) {
         self.kept().observe(view, trust);
         if now < self.next_look {
             return;
@@ -201,14 +201,14 @@ impl UndeliverableEvents {
     }
 
     /// The process ends.
-    pub fn keep_last(&self) {
+    pub(crate) fn keep_last(&self) {
         if let Ok(bytes) = serde_json::to_vec(&*self.kept()) {
             self.file.write_last(bytes);
         }
     }
 
     /// Returns the events still stuck: none that expired, was retired, or has a reachable recipient again.
-    pub fn shown(&self, trust: &TrustList, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
+    pub(crate) fn shown(&self, trust: &TrustList, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
         let (shown, changed) = {
             let stuck = &mut self.kept().stuck;
             let before = stuck.len();
@@ -254,6 +254,6 @@ fn reaches_nobody(entry: &Entry, trust: &TrustList, own: &PublisherName, now: Ti
 
 /// Returns true if the peer can be reached; one that is only down can. A peer cannot be reached if its events come
 /// through others, or if its key is revoked, here or by its own statement.
-pub fn is_reachable(name: &PublisherName, trust: &TrustList) -> bool {
+pub(crate) fn is_reachable(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(trust.present_name(name)).is_some_and(|peer| !peer.publisher_only && !peer.revoked)
 }

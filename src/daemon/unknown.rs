@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const PUBLISHERS_MAX: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
-pub struct UnknownPublishers {
+pub(crate) struct UnknownPublishers {
     known: BTreeMap<PublisherName, KnownStrangers>,
 }
 
@@ -27,7 +27,7 @@ struct KnownStrangers {
 
 impl UnknownPublishers {
     /// An entry of `peer`'s feed was rejected because its publisher is not trusted.
-    pub fn met(&mut self, publisher: PublisherName, peer: PublisherName, seq: u64, now: Timestamp) {
+    pub(crate) fn met(&mut self, publisher: PublisherName, peer: PublisherName, seq: u64, now: Timestamp) {
         if self.known.len() >= PUBLISHERS_MAX && !self.known.contains_key(&publisher) {
             return;
         }
@@ -42,7 +42,7 @@ impl UnknownPublishers {
 
     /// Returns the publishers that are still not trusted. If an event came through several peers, each of them counted
     /// it, so the largest count is shown.
-    pub fn shown(&self, files: &PeerFiles) -> Vec<UnknownPublisher> {
+    pub(crate) fn shown(&self, files: &PeerFiles) -> Vec<UnknownPublisher> {
         let trusted = |name: &PublisherName| {
             files.trusted().any(|file| file.peer.name == *name || file.peer.aliases.contains(name))
         };

@@ -3,7 +3,7 @@
 use crate::wire::{VerdictCode as Code, VerdictNumber};
 
 /// Returns the meaning of a verdict, and the change that would be needed.
-pub fn words(said: VerdictNumber) -> (&'static str, &'static str) {
+pub(crate) fn words(said: VerdictNumber) -> (&'static str, &'static str) {
     let known = WORDS.iter().find(|(known, ..)| VerdictNumber::from(*known) == said);
     match known {
         Some((_, means, remedy)) => (means, remedy),

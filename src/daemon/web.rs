@@ -19,7 +19,7 @@ use crate::record::ConsumerName;
 use crate::web::{self, AskNode, ClientTable, PlaceConsumer, TlsFiles, WebError, WebServices, WebSetup};
 
 /// The part of the HTTP door that the loop keeps up to date.
-pub struct WebParts {
+pub(crate) struct WebParts {
     pub clients: Arc<ClientTable>,
     /// What is added to events that clients post.
     pub defaults: Arc<ArcSwap<DoorDefaults>>,
@@ -27,7 +27,7 @@ pub struct WebParts {
 
 /// Returns what is added to events that clients post: as at `in.sock`, but a request whose answer was lost may be
 /// repeated, so ids are made of bodies.
-pub fn client_defaults(config: &NodeConfig) -> DoorDefaults {
+pub(crate) fn client_defaults(config: &NodeConfig) -> DoorDefaults {
     let plain = DoorDefaults::of(config.name.clone(), config.project.clone(), config.default_tlp);
     DoorDefaults { ids: IdScheme::Body, ..plain }
 }
@@ -36,7 +36,7 @@ pub fn client_defaults(config: &NodeConfig) -> DoorDefaults {
 ///
 /// # Errors
 /// [`WebError`].
-pub fn open(
+pub(crate) fn open(
     config: &NodeConfig,
     peers: &PeerFiles,
     doors: &LocalDoors,

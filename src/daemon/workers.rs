@@ -23,7 +23,7 @@ const HERE_BYTES_MAX: usize = 8 * 1024;
 type InspectedEnvelope = Vec<Result<VerifiedEnvelope, Rejection>>;
 
 #[derive(Debug, Default)]
-pub struct CheckWorkers {
+pub(crate) struct CheckWorkers {
     /// Ends when the question asked last is answered.
     last: Option<oneshot::Receiver<()>>,
     /// Questions with answers that the loop has not taken.
@@ -32,7 +32,7 @@ pub struct CheckWorkers {
 
 impl CheckWorkers {
     /// Checks `envelopes`: returns the answer if it is there at once, else sends it.
-    pub fn verify(
+    pub(crate) fn verify(
         &mut self,
         ticket: Ticket,
         envelopes: Vec<ToVerify>,
@@ -58,7 +58,7 @@ impl CheckWorkers {
     }
 
     /// The loop took an answer that was sent.
-    pub fn taken(&mut self) {
+    pub(crate) fn taken(&mut self) {
         self.open = self.open.saturating_sub(1);
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// `https://HOST[:PORT][/PATH]`, or `http://` of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUrl {
+pub(crate) struct ServerUrl {
     pub tls: bool,
     /// Without the brackets of an IPv6 address.
     pub host: String,
@@ -17,7 +17,7 @@ pub struct ServerUrl {
 impl ServerUrl {
     /// Reads a URL without user, query and fragment. A secret goes to the server, so only this machine is spoken to in
     /// the open.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let tls = match scheme {
             "https" => true,
@@ -46,7 +46,7 @@ impl ServerUrl {
     }
 
     /// Returns host and port as they stand in a URL.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         format!("{host}:{}", self.port)
     }

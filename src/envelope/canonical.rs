@@ -16,7 +16,7 @@ pub struct InexactNumber(pub String);
 ///
 /// # Errors
 /// [`InexactNumber`].
-pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, InexactNumber> {
+pub(crate) fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, InexactNumber> {
     let mut tokens = JsonTokens::of(text);
     let mut value = next_value(&mut tokens)?.unwrap_or_default();
     if let Value::Object(members) = &mut value {

@@ -14,7 +14,7 @@ use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
-pub const ALGORITHM: i64 = -19;
+pub(crate) const ALGORITHM: i64 = -19;
 
 /// COSE_Sign1 (RFC 9052 §4.2).
 const TAG_SIGN1: u64 = 18;
@@ -62,7 +62,7 @@ impl UnverifiedEnvelope {
 /// # Errors
 /// [`CodecError`].
 #[cfg(any(feature = "node", feature = "sim"))]
-pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
+pub(crate) fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
     core_fields::names_others(EnvelopeParts::read(bytes)?.payload)
 }
 
@@ -77,7 +77,7 @@ pub(super) struct EnvelopeParts<'a> {
 }
 
 impl<'a> EnvelopeParts<'a> {
-    pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut reader = CborReader::of_one_item(bytes)?;
         if reader.peek()? != MajorType::Tag || reader.tag()? != TAG_SIGN1 {
             return Err(CodecError::NotSign1);
@@ -159,7 +159,7 @@ pub(super) fn encode_sign1(
 }
 
 /// The deterministic encoding of a core.
-pub fn encode_core(core: &Core) -> Vec<u8> {
+pub(crate) fn encode_core(core: &Core) -> Vec<u8> {
     core_fields::encode(core)
 }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use super::canonical::InexactNumber;
+pub(crate) use super::canonical::InexactNumber;
 use super::canonical::canonical_object;
 use super::{Body, Core, IdScheme};
 use crate::event::{self, BodyError};
@@ -59,7 +59,7 @@ pub fn check_content(core: &Core) -> Result<(), ContentError> {
 ///
 /// # Errors
 /// [`InexactNumber`].
-pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
+pub(crate) fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
     canonical_object(body, &NOT_CONTENT).map(|canonical| uuid_v8(&Sha256::digest(&canonical)))
 }
 
@@ -67,7 +67,7 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
 /// payload. Only 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md
 /// §9).
 #[cfg(any(feature = "node", feature = "sim"))]
-pub fn is_same_content(one: &Body, other: &Body) -> bool {
+pub(crate) fn is_same_content(one: &Body, other: &Body) -> bool {
     let canonical = |body: &Body| match body {
         Body::Plain(bytes) => canonical_object(std::str::from_utf8(bytes).ok()?, &NOT_CONTENT).ok(),
         Body::Sealed(_) => None,

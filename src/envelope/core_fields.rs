@@ -19,22 +19,22 @@ use crate::tlp::Tlp;
 
 /// The keys of the map.
 pub(super) mod key {
-    pub const VERSION: i64 = 1;
-    pub const UUID: i64 = 2;
-    pub const PUBLISHER: i64 = 3;
-    pub const PROJECT: i64 = 4;
-    pub const IDS: i64 = 5;
-    pub const CREATED: i64 = 6;
-    pub const EXPIRES: i64 = 7;
-    pub const TYPE: i64 = 8;
-    pub const FORMAT: i64 = 9;
-    pub const TLP: i64 = 10;
-    pub const TO: i64 = 11;
-    pub const MAX_HOPS: i64 = 12;
-    pub const PARENT: i64 = 13;
-    pub const LINKS: i64 = 14;
-    pub const EXT: i64 = 15;
-    pub const BODY: i64 = 16;
+    pub(crate) const VERSION: i64 = 1;
+    pub(crate) const UUID: i64 = 2;
+    pub(crate) const PUBLISHER: i64 = 3;
+    pub(crate) const PROJECT: i64 = 4;
+    pub(crate) const IDS: i64 = 5;
+    pub(crate) const CREATED: i64 = 6;
+    pub(crate) const EXPIRES: i64 = 7;
+    pub(crate) const TYPE: i64 = 8;
+    pub(crate) const FORMAT: i64 = 9;
+    pub(crate) const TLP: i64 = 10;
+    pub(crate) const TO: i64 = 11;
+    pub(crate) const MAX_HOPS: i64 = 12;
+    pub(crate) const PARENT: i64 = 13;
+    pub(crate) const LINKS: i64 = 14;
+    pub(crate) const EXT: i64 = 15;
+    pub(crate) const BODY: i64 = 16;
 }
 
 pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {

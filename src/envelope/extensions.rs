@@ -10,7 +10,7 @@ use crate::cbor::{self, CborReader};
 use crate::limits::EXTENSIONS_BYTES_MAX;
 
 /// The keys of extensions. They stand behind all keys of version 1.
-pub const EXTENSION_KEYS: RangeInclusive<i64> = 64..=127;
+pub(crate) const EXTENSION_KEYS: RangeInclusive<i64> = 64..=127;
 
 /// The extensions of one core, as they stand in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

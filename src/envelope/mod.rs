@@ -4,16 +4,16 @@
 //! may have an event (that is `policy`) or whether it was seen.
 
 mod canonical;
-pub mod codec;
+pub(crate) mod codec;
 mod codec_error;
-pub mod content;
+pub(crate) mod content;
 mod core_fields;
 mod extensions;
-pub mod seal;
-pub mod sign;
-pub mod statement;
+pub(crate) mod seal;
+pub(crate) mod sign;
+pub(crate) mod statement;
 #[cfg(feature = "sim")]
-pub mod successor;
+pub(crate) mod successor;
 
 use std::sync::Arc;
 
@@ -28,10 +28,12 @@ use crate::tlp::Tlp;
 
 pub use codec_error::CodecError;
 pub use content::{ContentError, check_content};
-pub use extensions::{EXTENSION_KEYS, Extensions};
+pub(crate) use extensions::EXTENSION_KEYS;
+pub use extensions::Extensions;
 pub use seal::{OpenError, SealError, SealKey, SealOpener};
 pub use sign::{SignatureError, Signer};
-pub use statement::{KeyUse, SignedStatement, StatedKey, StatedKeys, Statement, StatementBook};
+pub use statement::{KeyUse, SignedStatement, StatedKey, Statement};
+pub(crate) use statement::{StatedKeys, StatementBook};
 
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;

@@ -16,7 +16,7 @@ use crate::identity::{CoreDigest, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// The context that every signature over an envelope is bound to (external_aad).
-pub const ENVELOPE_CONTEXT: &[u8] = b"intelmesh/envelope/v1";
+pub(crate) const ENVELOPE_CONTEXT: &[u8] = b"intelmesh/envelope/v1";
 
 /// Why an envelope does not count as signed by a key. Not the fault of its publisher: anybody can make such bytes.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

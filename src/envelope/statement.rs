@@ -17,10 +17,10 @@ use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
-pub use book::{StatedKeys, StatementBook};
+pub(crate) use book::{StatedKeys, StatementBook};
 
 /// The context that every signature over a statement is bound to (external_aad).
-pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
+pub(crate) const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
 
 /// The version of statements that this node writes and reads.
 const VERSION: u64 = 1;
@@ -209,7 +209,7 @@ impl SignedStatement {
 ///
 /// # Errors
 /// [`StatementError`].
-pub fn claimed_publisher(bytes: &[u8]) -> Result<PublisherName, StatementError> {
+pub(crate) fn claimed_publisher(bytes: &[u8]) -> Result<PublisherName, StatementError> {
     read(bytes).map(|(statement, _)| statement.publisher)
 }
 

@@ -41,7 +41,7 @@ pub(super) fn unprotected() -> Vec<u8> {
 }
 
 /// The envelope with an attestation of `hops` in the place of an earlier one; as it is, if there is no room.
-pub fn attested(envelope: &Bytes, hops: &[PublisherName]) -> Bytes {
+pub(crate) fn attested(envelope: &Bytes, hops: &[PublisherName]) -> Bytes {
     let Ok(parts) = EnvelopeParts::read(envelope) else { return envelope.clone() };
     let receipt = Some(receipt()).filter(|pair| parts.unprotected[1..].starts_with(pair)).unwrap_or_default();
     let mut unprotected = Vec::new();

@@ -13,10 +13,10 @@ use thiserror::Error;
 
 use crate::limits::JSON_KEY_BYTES_MAX;
 
-pub use checked::{JsonToken, JsonTokens, elements, members};
+pub(crate) use checked::{JsonToken, JsonTokens, elements, members};
 use escape::hex;
-pub use escape::{EscapedPlaces, unescape, unquoted};
-pub use value::{JsonRead, count_values, value_of};
+pub(crate) use escape::{EscapedPlaces, unescape, unquoted};
+pub(crate) use value::{JsonRead, count_values, value_of};
 
 /// Why a text is not acceptable JSON, with the offset in bytes at which that showed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct JsonScan<'a> {
 ///
 /// # Errors
 /// The first [`JsonError`] in it.
-pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
+pub(crate) fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|fault| JsonError::NotUtf8(fault.valid_up_to()))?;
     let mut scanner =
         JsonScanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };

@@ -8,7 +8,7 @@ use crate::policy::{self, WithheldReason};
 use crate::time::Timestamp;
 
 /// Decides whether the event of `core`, which came by `path`, may go to the client of `file`; returns the rule as well.
-pub fn share_with_client(
+pub(crate) fn share_with_client(
     core: &Core,
     path: &HopPath,
     own: &NodeNames,

@@ -12,7 +12,7 @@ use super::{create_new, dir_of, sync_names};
 use crate::ownership;
 
 /// The operations that appending needs of a file.
-pub trait AppendedLine: Write {
+pub(crate) trait AppendedLine: Write {
     /// # Errors
     /// The error of the file system, here and below.
     fn cut(&self, bytes: u64) -> io::Result<()>;
@@ -35,7 +35,7 @@ impl AppendedLine for File {
 ///
 /// # Errors
 /// The error of the file system.
-pub fn append_whole(
+pub(crate) fn append_whole(
     file: &mut impl AppendedLine,
     whole: u64,
     line: &[u8],
@@ -54,7 +54,7 @@ pub fn append_whole(
 ///
 /// # Errors
 /// The error of the file system.
-pub fn open_whole(
+pub(crate) fn open_whole(
     options: &mut OpenOptions,
     path: &Path,
     is_line: impl FnOnce(&[u8]) -> bool,
@@ -91,7 +91,11 @@ fn make_whole(file: &mut File, path: &Path, is_line: impl FnOnce(&[u8]) -> bool)
 ///
 /// # Errors
 /// The error of the file system: nothing of the line is there. Also if the name stands for a file that lies elsewhere.
-pub fn append_line(path: &Path, mut line: Vec<u8>, is_line: impl FnOnce(&[u8]) -> bool) -> io::Result<()> {
+pub(crate) fn append_line(
+    path: &Path,
+    mut line: Vec<u8>,
+    is_line: impl FnOnce(&[u8]) -> bool,
+) -> io::Result<()> {
     line.push(b'\n');
     let mut file = match open_own(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

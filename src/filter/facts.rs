@@ -95,7 +95,7 @@ impl<'a> FilterFacts<'a> {
 pub(super) struct FilterBudget(AtomicU64);
 
 impl FilterBudget {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU64::new(FILTER_STEPS_MAX))
     }
 }
@@ -117,7 +117,7 @@ pub(super) struct FilterRun<'f, 'a> {
 }
 
 impl<'f, 'a> FilterRun<'f, 'a> {
-    pub fn new(
+    pub(crate) fn new(
         facts: &'f FilterFacts<'a>,
         part: Option<&'f CarriedPart<'f>>,
         budget: &'f FilterBudget,
@@ -127,7 +127,7 @@ impl<'f, 'a> FilterRun<'f, 'a> {
     }
 
     /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
-    pub fn spend(&self, steps: u64) -> bool {
+    pub(crate) fn spend(&self, steps: u64) -> bool {
         self.spend_plain(steps.saturating_mul(self.weight))
     }
 
@@ -138,7 +138,7 @@ impl<'f, 'a> FilterRun<'f, 'a> {
         left > 0
     }
 
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0
     }
 }

@@ -46,7 +46,7 @@ const LOOKS_FOR_A_NAME: u64 = 8;
 
 impl PreparedCall {
     /// Puts it into `context` under `name`, to be called with the value alone.
-    pub fn register(self, name: &str, context: &mut Context<'_, '_>) {
+    pub(crate) fn register(self, name: &str, context: &mut Context<'_, '_>) {
         let function: cel_function::Function = Box::new(move |call| self.call(call));
         // Names with `#` cannot clash with others.
         let _ = context.add_function(name, function);
@@ -91,7 +91,7 @@ impl PreparedCall {
 mod cel_function {
     use super::{FunctionAnswer, FunctionContext};
 
-    pub type Function = Box<
+    pub(crate) type Function = Box<
         dyn for<'context, 'call> Fn(&mut FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call>
             + Send
             + Sync,

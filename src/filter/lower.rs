@@ -92,7 +92,7 @@ pub(super) struct Lowering<'a> {
 type Lower<T> = Result<T, FilterFault>;
 
 impl<'a> Lowering<'a> {
-    pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn FilterLists) -> Self {
+    pub(crate) fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn FilterLists) -> Self {
         Self {
             info,
             source,
@@ -108,7 +108,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    pub fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
+    pub(crate) fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
         if let Some(what) = never_boolean(&expression.expr) {
             return Err(self.fault(expression.id, FilterFaultKind::NotBoolean(what)));
         }

@@ -22,11 +22,12 @@ use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use facts::{BodyDecoder, FilterFacts};
+pub(crate) use fault::FilterFaultKind;
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
-pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
+pub use fault::{FilterFailure, FilterFault};
 pub use lists::{FilterList, FilterLists, ListFault, NoLists};
-pub use names::NamesUsed;
+pub(crate) use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
 use facts::{CarriedPart, FilterBudget, FilterRun};

@@ -37,7 +37,7 @@ pub(super) enum JsonValue<'a> {
 static NULL: CelNull = CelNull;
 
 impl<'a> JsonValue<'a> {
-    pub fn text(text: &'a str) -> Self {
+    pub(crate) fn text(text: &'a str) -> Self {
         Self::Text(CelString::from(text))
     }
 
@@ -54,7 +54,7 @@ impl<'a> JsonValue<'a> {
         }
     }
 
-    pub fn into_cow<'b, 'v>(self) -> CowVal<'b, 'v>
+    pub(crate) fn into_cow<'b, 'v>(self) -> CowVal<'b, 'v>
     where
         'a: 'v,
     {
@@ -99,11 +99,11 @@ pub(super) struct JsonMembers<'a>(Arc<[(CelString<'a>, &'a RawValue)]>);
 
 impl<'a> JsonMembers<'a> {
     /// Parses `text`; `None` if it is not a JSON object.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
 
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(Arc::new([]))
     }
 

@@ -6,7 +6,10 @@ use std::ops::Range;
 use crate::event::json::JsonMember;
 
 /// Returns the text without the members that `leaves` names. `members` are all of one object of `text`.
-pub fn cuts(members: &[JsonMember<'_>], leaves: impl Fn(&JsonMember<'_>) -> bool) -> Vec<Range<usize>> {
+pub(crate) fn cuts(
+    members: &[JsonMember<'_>],
+    leaves: impl Fn(&JsonMember<'_>) -> bool,
+) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     let last_kept = members.iter().rposition(|member| !leaves(member));
     for (index, member) in members.iter().enumerate().filter(|(_, member)| leaves(member)) {
@@ -24,13 +27,13 @@ pub fn cuts(members: &[JsonMember<'_>], leaves: impl Fn(&JsonMember<'_>) -> bool
 }
 
 /// Copies `text` without `cuts` (ascending, apart) and without line breaks, which JSON has between tokens alone.
-pub fn copy_without(text: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
+pub(crate) fn copy_without(text: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
     let edits: Vec<_> = cuts.iter().map(|cut| (cut.clone(), "")).collect();
     copy_edited(text, &edits)
 }
 
 /// Copies `text` with other texts at some places (ascending, apart), and without line breaks.
-pub fn copy_edited(text: &[u8], edits: &[(Range<usize>, &str)]) -> Vec<u8> {
+pub(crate) fn copy_edited(text: &[u8], edits: &[(Range<usize>, &str)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     for (place, new) in edits {

@@ -11,7 +11,7 @@ use crate::limits::EXPLODED_BYTES_MAX;
 const FIELDS_SHOWN: usize = 8;
 
 /// Returns true if this member of an IntelMQ event is a list of values instead of one. Lists below `extra` are values.
-pub fn is_list(member: &JsonMember<'_>) -> bool {
+pub(crate) fn is_list(member: &JsonMember<'_>) -> bool {
     member.kind == JsonKind::Array && member.key != "extra" && !member.key.starts_with("extra.")
 }
 
@@ -25,7 +25,11 @@ struct ListField<'a> {
 ///
 /// # Errors
 /// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes of them.
-pub fn product(payload: &str, lists: &[&JsonMember<'_>], most: usize) -> Result<Vec<String>, SubmitError> {
+pub(crate) fn product(
+    payload: &str,
+    lists: &[&JsonMember<'_>],
+    most: usize,
+) -> Result<Vec<String>, SubmitError> {
     let lists = lists.iter().map(|member| ListField::read(payload, member)).collect::<Result<Vec<_>, _>>()?;
     let events = lists.iter().fold(1usize, |events, list| events.saturating_mul(list.values.len()));
     if events > most {

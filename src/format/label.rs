@@ -17,7 +17,7 @@ const SHOWN_CHARS: usize = 60;
 
 /// The label of one event, and the text that could not be read, if it is RED for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventLabel {
+pub(crate) struct EventLabel {
     pub tlp: Tlp,
     unread: Option<UnreadLabel>,
 }
@@ -38,12 +38,12 @@ impl From<Tlp> for EventLabel {
 impl EventLabel {
     /// Returns the strictest label of an event with the object `text` as payload, or the door's default. If `lists`
     /// says that a list at the top of the payload is taken apart later, the list is passed over.
-    pub fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
+    pub(crate) fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
         Self::given(meta, payload, door).unwrap_or_else(|| door.default_tlp.into())
     }
 
     /// Returns the strictest label that anything gives.
-    pub fn given(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Option<Self> {
+    pub(crate) fn given(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Option<Self> {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
@@ -51,12 +51,12 @@ impl EventLabel {
     }
 
     /// Returns the strictest of all; of equal ones, one that could not be read, since it can be explained.
-    pub fn strictest(found: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub(crate) fn strictest(found: impl IntoIterator<Item = Self>) -> Option<Self> {
         found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()))
     }
 
     /// Returns the strictest label in the payload of an event of IntelMQ.
-    pub fn of_payload(text: &str) -> Option<Self> {
+    pub(crate) fn of_payload(text: &str) -> Option<Self> {
         let mut found = Vec::new();
         LabelPayload { text, members: &json::members(text), explodes: false, message: None }
             .labels(&mut found);
@@ -86,23 +86,23 @@ impl EventLabel {
     }
 
     /// Returns false if its text is not a label.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.unread.is_none()
     }
 
     /// Makes it at least as strict as `tlp`.
-    pub fn raise(&mut self, tlp: Tlp) {
+    pub(crate) fn raise(&mut self, tlp: Tlp) {
         self.tlp = self.tlp.max(tlp);
     }
 
     /// Returns the stricter of both.
     #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
+    pub(crate) fn stricter(self, other: Self) -> Self {
         if other.tlp > self.tlp { other } else { self }
     }
 
     /// Returns the refusal of an event that may go to nobody unsealed.
-    pub fn goes_to_nobody(&self) -> SubmitError {
+    pub(crate) fn goes_to_nobody(&self) -> SubmitError {
         let what = match &self.unread {
             Some(UnreadLabel { place, text }) => format!(
                 "{place}: {text:?} is not a known label and counts as TLP:RED, which may go to nobody unsealed"
@@ -119,7 +119,7 @@ impl EventLabel {
 }
 
 /// A payload that may carry labels.
-pub struct LabelPayload<'a> {
+pub(crate) struct LabelPayload<'a> {
     pub text: &'a str,
     pub members: &'a [JsonMember<'a>],
     /// Lists at the top are taken apart, and each event has a value of its own.
@@ -193,7 +193,7 @@ pub(super) fn inside_extra(inside: &str, found: &mut Vec<EventLabel>) {
 }
 
 /// Returns the first characters of a text.
-pub fn shown(text: &str, chars: usize) -> String {
+pub(crate) fn shown(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }
 

@@ -18,14 +18,14 @@ use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX};
 use crate::link::Link;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
-pub use links::Names;
+pub(crate) use links::Names;
 use resemblance::{is_its_own_type, is_private, resembled_key};
 use values::{MetaValue, elements, event_type, ids, recipients, tlp};
-pub use values::{event_type_of, string_of};
+pub(crate) use values::{event_type_of, string_of};
 
 /// Statements of a line about itself.
 #[derive(Clone, Debug, Default)]
-pub struct EventMeta {
+pub(crate) struct EventMeta {
     pub current: Option<EventId>,
     pub parent: Option<EventId>,
     pub event_type: Option<EventType>,
@@ -45,7 +45,7 @@ pub struct EventMeta {
 
 impl EventMeta {
     /// Calls `with` with each tag that is a label, or was to be one.
-    pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
+    pub(crate) fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
         for member in json::members(ext).iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
             let text = &ext[member.value_at.clone()];
@@ -84,7 +84,7 @@ const VERSION_KNOWN: [&str; 2] = ["1", "2"];
 const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", "__type"];
 
 /// Reads meta, with the names that a bare UUID gets.
-pub struct MetaReader<'a> {
+pub(crate) struct MetaReader<'a> {
     names: Names<'a>,
     meta: EventMeta,
     /// The id and links in the places that IEP04's drafts gave them.
@@ -99,7 +99,7 @@ pub struct MetaReader<'a> {
 }
 
 impl<'a> MetaReader<'a> {
-    pub fn new(names: Names<'a>) -> Self {
+    pub(crate) fn new(names: Names<'a>) -> Self {
         Self {
             names,
             meta: EventMeta::default(),
@@ -116,7 +116,7 @@ impl<'a> MetaReader<'a> {
     /// # Errors
     /// The first member that has a meaning and cannot be read; if meta is newer than the versions known here, the
     /// message says so.
-    pub fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
+    pub(crate) fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
         let meta =
             members.iter().find(|member| member.key == "meta").map(|member| MetaValue::of(line, member));
@@ -338,7 +338,7 @@ impl<'a> MetaReader<'a> {
 ///
 /// # Errors
 /// `bad_meta`.
-pub fn check_plain(members: &[JsonMember<'_>]) -> Result<(), SubmitError> {
+pub(crate) fn check_plain(members: &[JsonMember<'_>]) -> Result<(), SubmitError> {
     members.iter().try_for_each(|member| check_case(&member.key))?;
     if members.iter().any(|member| member.key == "meta") {
         return Err(SubmitError::bad_meta("the line has \"meta\", and no \"payload\"")
@@ -354,7 +354,7 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
 }
 
 /// Returns true if `member` of `text` would be kept as it is if it stood in meta of form (c).
-pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
+pub(crate) fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
     let acts = ["version", "type", "format", "parent", "carried", "part"].contains(&key)
         || ACTS_IN_META.contains(&key)
@@ -385,7 +385,7 @@ fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
 }
 
 /// Returns true if a text begins as a label of the Traffic Light Protocol does.
-pub fn begins_with_tlp(text: &str) -> bool {
+pub(crate) fn begins_with_tlp(text: &str) -> bool {
     text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }
 

@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = JSON_DEPTH_MAX + 2;
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Adds to `refused` the kind of text that `line` seems to be, if that can be told.
-pub fn explain(line: &[u8], refused: SubmitError) -> SubmitError {
+pub(crate) fn explain(line: &[u8], refused: SubmitError) -> SubmitError {
     let (what, hint) = match line {
         _ if line.starts_with(BOM) => {
             ("the line begins with a byte order mark", "save the file as UTF-8 without BOM: tail -c +4 FILE")

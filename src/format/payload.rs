@@ -23,7 +23,11 @@ impl CheckedPayload {
     ///
     /// # Errors
     /// `empty` if nothing is left, and the faults of [`check_body`].
-    pub fn of(scan: &JsonScan<'_>, removed: &RemovedParts, door: &DoorDefaults) -> Result<Self, SubmitError> {
+    pub(crate) fn of(
+        scan: &JsonScan<'_>,
+        removed: &RemovedParts,
+        door: &DoorDefaults,
+    ) -> Result<Self, SubmitError> {
         let (start, text) = (scan.value_at.start, &scan.text[scan.value_at.clone()]);
         let cuts = removed.cuts.iter().map(|cut| cut.start - start..cut.end - start);
         let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
@@ -51,11 +55,11 @@ impl CheckedPayload {
         String::from_utf8(payload).map(Self).map_err(|_| SubmitError::new(SubmitCode::BadJson, "not UTF-8"))
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         self.0.into()
     }
 }

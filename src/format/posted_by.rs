@@ -36,7 +36,7 @@ pub(super) fn posted_by(ext: Option<&Bytes>, client: &PublisherName) -> Result<B
 }
 
 /// Returns true if the event with this `ext` was posted by `client`.
-pub fn is_posted_by(ext: Option<&Bytes>, client: &PublisherName) -> bool {
+pub(crate) fn is_posted_by(ext: Option<&Bytes>, client: &PublisherName) -> bool {
     let scan = ext.and_then(|ext| json::scan(ext, JSON_DEPTH_MAX).ok());
     scan.is_some_and(|scan| {
         let posted = scan.members.iter().find(|member| member.key == KEY);

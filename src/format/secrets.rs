@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::event::json::{self, EscapedPlaces};
 
 /// Replaces a secret. It may stand in each part of a URL.
-pub const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// A text in JSON that holds JSON itself is read, so deep at most: IntelMQ writes `extra` so.
 const NESTED_MAX: usize = 2;
@@ -46,7 +46,7 @@ const SECRET_PARAMETERS: [&str; 28] = [
 ];
 
 /// Returns the ranges of secrets in the JSON `text`, ascending and apart.
-pub fn secret_places(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn secret_places(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     in_json(text, 0, &mut |place| places.push(place));
     places

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::limits::STRIP_RULE_BYTES_MAX;
 
-pub use search::RemovedParts;
+pub(crate) use search::RemovedParts;
 
 /// A field that stays at home, as an operator writes it: `rtir_id` (the field, and all below it), `extra.*` (only what
 /// is below), `feed.url=file:*` (if the value begins so, without regard to case), `feed.name=internal` (if it is that).

@@ -12,7 +12,7 @@ use crate::policy::{Peer, TrustList, WithheldReason, share};
 ///
 /// # Errors
 /// `bad_meta` if one of them, or the left side of such a link, is another publisher's.
-pub fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
+pub(crate) fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
     let mut targets: Vec<EventId> = Vec::new();
     for link in core.links.iter().filter(|link| link.relation.takes_back()) {
         let LinkTarget::Event(target) = &link.right else { continue };
@@ -33,7 +33,7 @@ pub fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
 ///
 /// # Errors
 /// `bad_meta` for a stricter label, or for a `to` that leaves somebody out.
-pub fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(), SubmitError> {
+pub(crate) fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(), SubmitError> {
     if core.tlp > target.tlp {
         let what = format!("it takes back {}, which is TLP:{}", target.id, target.tlp);
         return Err(SubmitError::bad_meta(format!("{what}, and is TLP:{} itself", core.tlp))
@@ -58,7 +58,7 @@ pub fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(
 ///
 /// # Errors
 /// `bad_meta` with the peers that would go on believing the target.
-pub fn check_filters(
+pub(crate) fn check_filters(
     core: &Core,
     target: &Core,
     path: &HopPath,

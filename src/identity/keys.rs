@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::{IdentityError, IdentityKey};
 
 /// Bytes of the key ids that this node writes, and the fewest that any may have: an id only finds a key.
-pub const KEY_ID_BYTES: usize = 8;
+pub(crate) const KEY_ID_BYTES: usize = 8;
 /// The most bytes of a key id: all of SHA-256 (PROTOCOL.md §2.2).
-pub const KEY_ID_BYTES_MAX: usize = 32;
+pub(crate) const KEY_ID_BYTES_MAX: usize = 32;
 
 impl IdentityKey {
     pub fn of(key: &VerifyingKey) -> Self {
@@ -140,7 +140,7 @@ pub fn parse_public_key(text: &str) -> Result<VerifyingKey, IdentityError> {
 }
 
 /// Are these 32 bytes an Ed25519 key, and not a weak one?
-pub fn is_good_key(bytes: &[u8; 32]) -> bool {
+pub(crate) fn is_good_key(bytes: &[u8; 32]) -> bool {
     VerifyingKey::from_bytes(bytes).is_ok_and(|key| !key.is_weak())
 }
 

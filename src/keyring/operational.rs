@@ -16,11 +16,11 @@ use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
 /// This node's last statement of its keys: a COSE_Sign1, public.
-pub const STATEMENT_FILE: &str = "statement.cose";
+pub(crate) const STATEMENT_FILE: &str = "statement.cose";
 
 /// A key that goes out of use is good for this much longer, in ms: for signatures made while the keys change, and for
 /// clocks that differ a little.
-pub const ROTATION_OVERLAP_MS: u64 = 10 * 60 * 1_000;
+pub(crate) const ROTATION_OVERLAP_MS: u64 = 10 * 60 * 1_000;
 
 /// The keys in use beside the identity key. Wiped when dropped.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(super) struct Operational {
 impl Operational {
     /// # Errors
     /// [`KeyringError`]: a statement that this identity key did not sign, or a key that it names and no file has.
-    pub fn load(keys_dir: &Path, identity: &SigningKey) -> Result<Self, KeyringError> {
+    pub(crate) fn load(keys_dir: &Path, identity: &SigningKey) -> Result<Self, KeyringError> {
         let file = keys_dir.join(STATEMENT_FILE);
         let bytes = match read_bounded(&file, KEY_STATEMENT_BYTES_MAX) {
             Ok(bytes) => bytes,
@@ -120,7 +120,7 @@ fn find(
 
 /// A change of keys, and what becomes of those that go out of use.
 #[derive(Clone, Copy, Debug)]
-pub struct Rotation<'a> {
+pub(crate) struct Rotation<'a> {
     pub now: Timestamp,
     /// Somebody else may have them: nothing that they signed and a peer does not hold yet is taken unasked.
     pub compromised: bool,

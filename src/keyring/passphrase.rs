@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::KeyringError;
 
 /// Names the file that holds the passphrase of the keys.
-pub const PASSPHRASE_FILE_ENV: &str = "INTELMESH_PASSPHRASE_FILE";
+pub(crate) const PASSPHRASE_FILE_ENV: &str = "INTELMESH_PASSPHRASE_FILE";
 
 /// The credential that systemd may hand over instead (`LoadCredential=` or `LoadCredentialEncrypted=`).
 const CREDENTIAL: &str = "intelmesh-passphrase";

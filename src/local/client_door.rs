@@ -15,14 +15,14 @@ use crate::limits::{SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX};
 use crate::time::Timestamp;
 
 /// The doors, as the HTTP door sees them.
-pub struct ClientDoor(pub(super) Arc<DoorContext>);
+pub(crate) struct ClientDoor(pub(super) Arc<DoorContext>);
 
 /// The way in for the events of one client.
-pub struct ClientSubmitter(Arc<EventSubmitter>);
+pub(crate) struct ClientSubmitter(Arc<EventSubmitter>);
 
 /// The answer to one event.
 #[derive(Debug)]
-pub struct ClientAnswer {
+pub(crate) struct ClientAnswer {
     /// As at `in.sock`, without a line break.
     pub line: Vec<u8>,
     /// Why it was refused.
@@ -31,7 +31,7 @@ pub struct ClientAnswer {
 
 impl ClientDoor {
     /// Returns the way in for `client`: each event says who posted it, and must be admitted by `admits`.
-    pub fn submitter(
+    pub(crate) fn submitter(
         &self,
         defaults: &DoorDefaults,
         client: &PublisherName,
@@ -43,17 +43,17 @@ impl ClientDoor {
     }
 
     /// Returns the time for events that expire; `None` while the clock is not to be trusted.
-    pub fn steady_now(&self) -> Option<Timestamp> {
+    pub(crate) fn steady_now(&self) -> Option<Timestamp> {
         self.0.steady.now((self.0.behind.now)().tick)
     }
 
     /// Waits until the doors take nothing more.
-    pub async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.0.stopping.cancelled().await;
     }
 
     /// Runs a task that the end of the doors waits for.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);
     }
 }
@@ -61,7 +61,7 @@ impl ClientDoor {
 impl ClientSubmitter {
     /// Submits events with their numbers, and returns their answers in the same order once all are durable. `None` if
     /// the runtime is going down.
-    pub async fn submit(&self, events: Vec<(u64, Bytes)>) -> Option<Vec<ClientAnswer>> {
+    pub(crate) async fn submit(&self, events: Vec<(u64, Bytes)>) -> Option<Vec<ClientAnswer>> {
         let mut waiting = Vec::with_capacity(events.len());
         let mut rest = events.as_slice();
         while !rest.is_empty() {

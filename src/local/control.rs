@@ -13,7 +13,8 @@ use crate::local::framing::SocketLine;
 use crate::local::framing::line::LineReader;
 
 /// Answers one request, in lines; with the account that asks, as the kernel gives it.
-pub type ControlHandler = Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+pub(crate) type ControlHandler =
+    Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
 
 pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopping: CancellationToken) {
     let account = stream.peer_cred().ok().map(|asking| asking.uid());

@@ -26,7 +26,7 @@ impl DoorTrouble {
     }
 
     /// Returns since when the other end is not reached, even if nothing has failed yet: a first connection may hang.
-    pub fn down(&self) -> Option<DoorDown> {
+    pub(crate) fn down(&self) -> Option<DoorDown> {
         let opening = || Some(DoorDown { since: self.opening?, what: "nothing has answered yet".to_owned() });
         self.down.clone().or_else(opening)
     }
@@ -69,7 +69,7 @@ impl From<ConsumerState> for DoorWay {
 }
 
 impl<S: Clone> DoorCounters<S> {
-    pub fn new(name: &str, state: S, now: fn() -> Now) -> Self {
+    pub(crate) fn new(name: &str, state: S, now: fn() -> Now) -> Self {
         let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
@@ -78,12 +78,12 @@ impl<S: Clone> DoorCounters<S> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Notes a failure that no event caused; the same is logged once.
-    pub fn failed(&self, what: String) {
+    pub(crate) fn failed(&self, what: String) {
         let mut inner = self.inner();
         if inner.1.last_error.as_ref() != Some(&what) {
             tracing::warn!(door = self.name, "{what}");
@@ -92,13 +92,13 @@ impl<S: Clone> DoorCounters<S> {
     }
 
     /// Notes that the other end cannot be reached, or does nothing that it is asked; the same is logged once.
-    pub fn unreachable(&self, what: String) {
+    pub(crate) fn unreachable(&self, what: String) {
         self.failed(what.clone());
         self.inner().1.unreachable(what, (self.now)().wall);
     }
 
     /// Returns the state that status shows. `aside` has what the door set aside.
-    pub fn status(&self, aside: &DeadLetter) -> DoorStatus
+    pub(crate) fn status(&self, aside: &DeadLetter) -> DoorStatus
     where
         S: Into<DoorWay>,
     {
@@ -115,7 +115,7 @@ impl<S: Clone> DoorCounters<S> {
 
 impl SubmitCounters {
     /// Notes that the door was opened anew, perhaps at another place: its counts stay.
-    pub fn moved(&self, new: SubmitState) {
+    pub(crate) fn moved(&self, new: SubmitState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.from, &state.at) != (&new.from, &new.at) {
             (state.from, state.at) = (new.from, new.at);
@@ -125,27 +125,27 @@ impl SubmitCounters {
     }
 
     /// Notes that the trouble is over.
-    pub fn well(&self) {
+    pub(crate) fn well(&self) {
         self.inner().1 = DoorTrouble::default();
     }
 
     /// Notes that the door works, and what the operator should see to all the same; the same is logged once.
-    pub fn works_but(&self, what: String) {
+    pub(crate) fn works_but(&self, what: String) {
         self.failed(what);
         let trouble = &mut self.inner().1;
         (trouble.down, trouble.opening) = (None, None);
     }
 
-    pub fn came(&self) {
+    pub(crate) fn came(&self) {
         self.inner().0.clients += 1;
     }
 
-    pub fn went(&self) {
+    pub(crate) fn went(&self) {
         let clients = &mut self.inner().0.clients;
         *clients = clients.saturating_sub(1);
     }
 
-    pub fn taken(&self, duplicate: bool) {
+    pub(crate) fn taken(&self, duplicate: bool) {
         let state = &mut self.inner().0;
         if duplicate {
             state.duplicates += 1;
@@ -154,7 +154,7 @@ impl SubmitCounters {
         }
     }
 
-    pub fn rejected(&self, record: &AsideRecord) {
+    pub(crate) fn rejected(&self, record: &AsideRecord) {
         let AsideRecord { code, error, .. } = record;
         tracing::warn!(door = self.name, outcome = "set aside", reason = code, "{error}");
         let mut inner = self.inner();
@@ -165,7 +165,7 @@ impl SubmitCounters {
 
 impl ConsumerCounters {
     /// Notes that the door was opened anew, perhaps to another place: its counts stay.
-    pub fn moved(&self, new: ConsumerState) {
+    pub(crate) fn moved(&self, new: ConsumerState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.to, &state.at) != (&new.to, &new.at) {
             (state.to, state.at, state.since) = (new.to, new.at, new.since);
@@ -176,7 +176,7 @@ impl ConsumerCounters {
         *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub fn connected(&self, connected: bool, now: Timestamp) {
+    pub(crate) fn connected(&self, connected: bool, now: Timestamp) {
         let mut inner = self.inner();
         if inner.0.connected != connected {
             tracing::debug!(door = self.name, connected, "receiver");
@@ -186,14 +186,14 @@ impl ConsumerCounters {
     }
 
     /// Notes that the receiver does what it is asked: a connection alone does not show that.
-    pub fn well(&self) {
+    pub(crate) fn well(&self) {
         if std::mem::take(&mut self.inner().1).last_error.is_some() {
             tracing::info!(door = self.name, "the receiver takes events again");
         }
     }
 
     /// Notes why nothing is handed over although the receiver is there; `None` if it goes on.
-    pub fn held(&self, why: Option<String>) {
+    pub(crate) fn held(&self, why: Option<String>) {
         let (state, trouble) = &mut *self.inner();
         if why.is_some() {
             trouble.opening = None;
@@ -208,7 +208,7 @@ impl ConsumerCounters {
     }
 
     /// Notes that the receiver's list of fields was read again, or could not be.
-    pub fn form_fault(&self, fault: Option<String>) {
+    pub(crate) fn form_fault(&self, fault: Option<String>) {
         if let Some(fault) = &fault {
             self.failed(fault.clone());
         }
@@ -216,43 +216,43 @@ impl ConsumerCounters {
     }
 
     /// Returns the fault in the files of this door, as long as it lasts.
-    pub fn file_fault(&self) -> Option<String> {
+    pub(crate) fn file_fault(&self) -> Option<String> {
         self.form_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.inner().0.held.is_some()
     }
 
-    pub fn handed(&self, count: u64, adapted: u64) {
+    pub(crate) fn handed(&self, count: u64, adapted: u64) {
         let state = &mut self.inner().0;
         state.handed += count;
         state.adapted += adapted;
     }
 
-    pub fn handed_so_far(&self) -> u64 {
+    pub(crate) fn handed_so_far(&self) -> u64 {
         self.inner().0.handed
     }
 
-    pub fn set_aside(&self, record: &AsideRecord) {
+    pub(crate) fn set_aside(&self, record: &AsideRecord) {
         let AsideRecord { code, error, .. } = record;
         tracing::warn!(door = self.name, outcome = "set aside", reason = code, "{error}");
         self.inner().0.set_aside += 1;
     }
 
     /// Notes that this entry expired: nobody may get it any more.
-    pub fn expired(&self, id: &EventId) {
+    pub(crate) fn expired(&self, id: &EventId) {
         tracing::info!(door = self.name, outcome = "expired", %id);
         self.expired_made(1);
     }
 
     /// Notes that the receiver lost entries that it had taken, and nothing proves how many of them were not read.
-    pub fn lost(&self) {
+    pub(crate) fn lost(&self) {
         self.inner().0.lost_at = Some((self.now)().wall);
     }
 
     /// Notes how many lines expired while they waited.
-    pub fn expired_made(&self, count: u64) {
+    pub(crate) fn expired_made(&self, count: u64) {
         self.inner().0.expired += count;
     }
 }

@@ -35,10 +35,10 @@ use start::{start_consumer, start_submit};
 const AGAIN_MAX: usize = 16;
 
 /// Asks whether an entry of this journal has this seq and this check.
-pub type MarkQuestion = Arc<dyn Fn(Mark) -> BoxFuture<'static, bool> + Send + Sync>;
+pub(crate) type MarkQuestion = Arc<dyn Fn(Mark) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Questions of doors to the journal.
-pub struct JournalQuestions {
+pub(crate) struct JournalQuestions {
     pub log_id: LogId,
     pub holds: MarkQuestion,
 }
@@ -69,7 +69,7 @@ struct ConsumerHandle {
 
 /// The open doors.
 #[derive(Clone, Default)]
-pub struct DoorSet {
+pub(crate) struct DoorSet {
     submits: Vec<Arc<SubmitHandle>>,
     consumers: Vec<Arc<ConsumerHandle>>,
     /// Why a door could not be opened as configured. If it was open before, it goes on as it was.
@@ -184,24 +184,24 @@ impl DoorSet {
     }
 
     /// Returns why doors could not be opened as configured, by name.
-    pub fn failed(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn failed(&self) -> &BTreeMap<String, String> {
         &self.failed
     }
 
     /// Returns the state that status shows, in the order of the file.
-    pub fn status(&self) -> Vec<DoorStatus> {
+    pub(crate) fn status(&self) -> Vec<DoorStatus> {
         let submits = self.submits.iter().map(|held| held.door.counters.status(&held.door.aside));
         let consumers = self.consumers.iter().map(|door| door.counters.status(&door.aside));
         submits.chain(consumers).collect()
     }
 
     /// Returns true if there is a `[[consumer]]` of this name.
-    pub fn hands_to(&self, name: &str) -> bool {
+    pub(crate) fn hands_to(&self, name: &str) -> bool {
         self.consumers.iter().any(|door| door.name == name)
     }
 
     /// Names the doors that are not open as configured, in words.
-    pub fn failures(&self) -> Vec<String> {
+    pub(crate) fn failures(&self) -> Vec<String> {
         let failed = self.failed.iter().map(|(name, why)| match self.is_open(name) {
             true => format!("door {name} is open as it was, and not as intelmesh.toml says: {why}"),
             false => format!("door {name} is not open: {why}"),
@@ -210,7 +210,7 @@ impl DoorSet {
     }
 
     /// Returns the faults of files that doors read while they run.
-    pub fn file_faults(&self) -> Vec<String> {
+    pub(crate) fn file_faults(&self) -> Vec<String> {
         let named = |door: &Arc<ConsumerHandle>| {
             Some(format!("{} (harmonization of door {})", door.counters.file_fault()?, door.name))
         };
@@ -218,7 +218,7 @@ impl DoorSet {
     }
 
     /// Notices files that the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         let asides = self.submits.iter().map(|held| &held.door.aside);
         asides.chain(self.consumers.iter().map(|door| &door.aside)).for_each(|aside| aside.look());
     }
@@ -227,7 +227,7 @@ impl DoorSet {
     ///
     /// # Errors
     /// Returns [`AgainError`] if not all of it was tried.
-    pub async fn try_again(
+    pub(crate) async fn try_again(
         &self,
         name: &str,
         find: &EntryQuestion,

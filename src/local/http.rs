@@ -66,7 +66,7 @@ impl HttpServer {
     ///
     /// # Errors
     /// [`HttpFault`]. The server may have done what it was asked all the same.
-    pub async fn ask(&self, target: &str, body: Option<String>) -> Result<HttpAnswer, HttpFault> {
+    pub(crate) async fn ask(&self, target: &str, body: Option<String>) -> Result<HttpAnswer, HttpFault> {
         let silent = |_| HttpFault::Silent { at: self.url.to_string() };
         tokio::time::timeout(EXCHANGE_WITHIN, self.exchange(target, body)).await.map_err(silent)?
     }

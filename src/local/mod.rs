@@ -54,20 +54,20 @@ use deliver::socket::{Consuming, ToConsumer};
 use submit::socket::Submitting;
 use submit::submission::{EventSubmitter, PendingSubmission};
 
-pub use client_door::{ClientAnswer, ClientDoor, ClientSubmitter};
-pub use control::ControlHandler;
-pub use dead_letter::record::{AsideRecord, read_aside};
-pub use dead_letter::retry::EntryQuestion;
-pub use deliver::opening::EnvelopeOpening;
-pub use door_set::{DoorSet, JournalQuestions};
-pub use redis::{AddressFault, RedisAddress};
-pub use socket::{connect, group_id};
+pub(crate) use client_door::{ClientAnswer, ClientDoor, ClientSubmitter};
+pub(crate) use control::ControlHandler;
+pub(crate) use dead_letter::record::{AsideRecord, read_aside};
+pub(crate) use dead_letter::retry::EntryQuestion;
+pub(crate) use deliver::opening::EnvelopeOpening;
+pub(crate) use door_set::{DoorSet, JournalQuestions};
+pub(crate) use redis::{AddressFault, RedisAddress};
+pub(crate) use socket::{connect, group_id};
 #[cfg(feature = "sim")]
 pub use stomp::frame::StompFrame;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
-pub enum LocalError {
+pub(crate) enum LocalError {
     #[error("{}: {error}", .file.display())]
     Io { file: PathBuf, error: std::io::Error },
     #[error("{}: in the way: it is no socket", .0.display())]
@@ -83,7 +83,7 @@ pub enum LocalError {
 }
 
 impl LocalError {
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::InTheWay(file) => Some(format!("move it away: mv {0} {0}.old", file.display())),
             Self::NoGroup(name) => Some(format!("make it, or name another: groupadd --system {name}")),
@@ -104,7 +104,7 @@ impl LocalError {
 
 /// The paths of the sockets, and who may use them.
 #[derive(Clone, Debug)]
-pub struct DoorPlaces {
+pub(crate) struct DoorPlaces {
     /// `run/`: created if it is missing.
     pub run: PathBuf,
     /// `socket_group` of `intelmesh.toml`: a name or a number.
@@ -112,7 +112,7 @@ pub struct DoorPlaces {
 }
 
 /// Services that the doors need of the rest of the node.
-pub struct DoorServices {
+pub(crate) struct DoorServices {
     /// To the core.
     pub inputs: mpsc::Sender<Input>,
     pub now: fn() -> Now,
@@ -136,10 +136,10 @@ pub struct DoorServices {
 }
 
 /// The lists of this node as they are now.
-pub type MakeLists = Arc<dyn Fn() -> Box<dyn FilterLists> + Send + Sync>;
+pub(crate) type MakeLists = Arc<dyn Fn() -> Box<dyn FilterLists> + Send + Sync>;
 
 /// The open doors.
-pub struct LocalDoors {
+pub(crate) struct LocalDoors {
     shared: Arc<DoorContext>,
     sockets: Vec<PathBuf>,
     set: Arc<ArcSwap<DoorSet>>,
@@ -165,7 +165,7 @@ impl LocalDoors {
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn start(places: &DoorPlaces, mut behind: DoorServices) -> Result<Self, LocalError> {
+    pub(crate) fn start(places: &DoorPlaces, mut behind: DoorServices) -> Result<Self, LocalError> {
         let group = places.group.as_deref().map(socket::group_id).transpose()?;
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
@@ -208,7 +208,7 @@ impl LocalDoors {
     /// Applies a changed `intelmesh.toml`: doors that are not in `same` end, and are opened as `settings` says, also
     /// those of `same` that could not be opened the last time. `in.sock` has its new effects from the next line on. When all
     /// of that is done, returns which could not be opened, and why; those go on as they were.
-    pub fn reload(
+    pub(crate) fn reload(
         &mut self,
         plain: DoorDefaults,
         settings: DoorSettings,
@@ -267,22 +267,22 @@ impl LocalDoors {
     }
 
     /// Returns what the HTTP door uses of these.
-    pub fn for_clients(&self) -> ClientDoor {
+    pub(crate) fn for_clients(&self) -> ClientDoor {
         ClientDoor(Arc::clone(&self.shared))
     }
 
     /// Returns the opener of sealed bodies, with the count of failures.
-    pub fn opening(&self) -> &EnvelopeOpening {
+    pub(crate) fn opening(&self) -> &EnvelopeOpening {
         &self.shared.behind.opening
     }
 
     /// Returns the doors of `intelmesh.toml`.
-    pub fn set(&self) -> Arc<DoorSet> {
+    pub(crate) fn set(&self) -> Arc<DoorSet> {
         self.set.load_full()
     }
 
     /// Obeys an output of the core; never waits.
-    pub fn handle(&self, output: DoorOutput) {
+    pub(crate) fn handle(&self, output: DoorOutput) {
         match output {
             DoorOutput::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
             DoorOutput::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
@@ -302,12 +302,12 @@ impl LocalDoors {
     }
 
     /// Passes on the core's time for events that expire; `None` while its clock is not to be trusted.
-    pub fn tell_time(&self, time: Option<Timestamp>) {
+    pub(crate) fn tell_time(&self, time: Option<Timestamp>) {
         self.shared.steady.tell(time, (self.shared.behind.now)().tick);
     }
 
     /// Takes no more connections or lines. Lines that were read are still answered: go on obeying outputs.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();
         for socket in &self.sockets {
@@ -317,7 +317,7 @@ impl LocalDoors {
     }
 
     /// Waits after [`LocalDoors::stop`] until every connection has its answers, at most for `most`.
-    pub async fn stopped(&self, most: Duration) {
+    pub(crate) async fn stopped(&self, most: Duration) {
         let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
 }

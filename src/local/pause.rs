@@ -11,19 +11,19 @@ pub(crate) struct GrowingPause {
 }
 
 impl GrowingPause {
-    pub fn new(first_ms: u64, max_ms: u64) -> Self {
+    pub(crate) fn new(first_ms: u64, max_ms: u64) -> Self {
         Self { first_ms, max_ms, next_ms: first_ms }
     }
 
     /// Returns the pause that is due now; the next one is longer.
-    pub fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let due = Duration::from_millis(self.next_ms);
         self.next_ms = (2 * self.next_ms).min(self.max_ms);
         due
     }
 
     /// A try has succeeded: the next pause is the first one again.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next_ms = self.first_ms;
     }
 }

@@ -19,7 +19,7 @@ const PATH_BYTES_MAX: usize = 107;
 ///
 /// # Errors
 /// [`LocalError::NoGroup`], or [`LocalError::Io`] if the file cannot be read.
-pub fn group_id(name: &str) -> Result<u32, LocalError> {
+pub(crate) fn group_id(name: &str) -> Result<u32, LocalError> {
     if let Ok(id) = name.parse() {
         return Ok(id);
     }
@@ -66,7 +66,7 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, Loca
 ///
 /// # Errors
 /// Returns `NotFound` or `ConnectionRefused` if no node runs; `PermissionDenied`.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     with_short_path(path, |short| UnixStream::connect(short))
 }
 

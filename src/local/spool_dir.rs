@@ -16,16 +16,16 @@ pub(crate) struct SpoolDir {
 }
 
 impl SpoolDir {
-    pub fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         PARTS.iter().all(|name| self.place(name).is_dir())
     }
 
     /// Makes the directories that are missing. Messages may be sensitive: other accounts read them by the group.
-    pub fn prepare(&self) -> io::Result<()> {
+    pub(crate) fn prepare(&self) -> io::Result<()> {
         PARTS.iter().try_for_each(|name| files::make_dir(&self.place(name), 0o750))
     }
 }

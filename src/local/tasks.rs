@@ -10,16 +10,16 @@ pub(super) struct DoorTasks {
 }
 
 impl DoorTasks {
-    pub fn of(all: &TaskTracker) -> Self {
+    pub(crate) fn of(all: &TaskTracker) -> Self {
         Self { own: TaskTracker::new(), all: all.clone() }
     }
 
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.all.spawn(self.own.track_future(task));
     }
 
     /// Waits until all of them have ended.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.own.close();
         self.own.wait().await;
     }

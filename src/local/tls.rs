@@ -15,7 +15,7 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Why no TLS connection can be tried. The operator must fix it.
 #[derive(Debug, Error)]
-pub enum TlsFault {
+pub(crate) enum TlsFault {
     #[error("ca_file {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
     #[error("ca_file {} holds no certificate in PEM form", .0.display())]
@@ -29,7 +29,7 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable { .. } | Self::NoCertificate(_) => {
                 Some("ca_file = \"FILE.pem\" names the authority that signed the certificate of the server")

@@ -115,7 +115,7 @@ pub(crate) struct WardenClient {
 }
 
 impl WardenClient {
-    pub fn new(server: &WardenServer) -> Self {
+    pub(crate) fn new(server: &WardenServer) -> Self {
         let identity = server.identity.clone();
         let identity = identity.map(|(cert_file, key_file)| TlsIdentity { cert_file, key_file });
         let login = match &server.secret_file {
@@ -132,20 +132,20 @@ impl WardenClient {
     }
 
     /// Asks for the bounds of the server, which also shows that it knows this client.
-    pub async fn info(&self) -> Result<WardenInfo, WardenFault> {
+    pub(crate) async fn info(&self) -> Result<WardenInfo, WardenFault> {
         let method = "getInfo";
         let answer = self.call(method, "", None).await?;
         parsed(method, &answer)
     }
 
     /// Asks for the newest id.
-    pub async fn newest_id(&self) -> Result<u64, WardenFault> {
+    pub(crate) async fn newest_id(&self) -> Result<u64, WardenFault> {
         Ok(self.page("0", 1).await?.last_id)
     }
 
     /// Asks for at most `count` messages after the id `after`. After 1 and 0 these are all that the server has: one that is empty
     /// says 1, and its first message has the id 1.
-    pub async fn messages_after(&self, after: u64, count: usize) -> Result<WardenPage, WardenFault> {
+    pub(crate) async fn messages_after(&self, after: u64, count: usize) -> Result<WardenPage, WardenFault> {
         if after <= 1 {
             return self.page(BEFORE_ALL, count).await;
         }
@@ -169,7 +169,7 @@ impl WardenClient {
     ///
     /// # Errors
     /// [`WardenFault`] if the server may have some or all of them, or has none.
-    pub async fn send(&self, messages: &[&[u8]]) -> Result<SendReport, WardenFault> {
+    pub(crate) async fn send(&self, messages: &[&[u8]]) -> Result<SendReport, WardenFault> {
         let method = "sendEvents";
         let mut body = vec![b'['];
         for (at, message) in messages.iter().enumerate() {

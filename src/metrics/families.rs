@@ -167,7 +167,7 @@ const CLIENT: &[Family<ClientStatus>] = families! {
     }
 };
 
-pub fn write(text: &mut MetricsText, snapshot: &Snapshot) {
+pub(crate) fn write(text: &mut MetricsText, snapshot: &Snapshot) {
     text.family("intelmesh_build_info", Kind::Gauge, "Version of the program");
     text.sample(&[("version", &snapshot.version), ("name", snapshot.name.as_str())], 1.0);
     health(text, snapshot);

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use crate::identity::PublisherName;
 use crate::status::Snapshot;
 
-pub use histogram::Histogram;
-pub use serve::{MetricsSource, routes, serve};
+pub(crate) use histogram::Histogram;
+pub(crate) use serve::{MetricsSource, routes, serve};
 use text::{Kind, MetricsText};
 
 /// From a millisecond to a disk that hangs.
@@ -29,7 +29,7 @@ const DELIVERY_SECONDS: &[f64] =
 
 /// How long things took since the start of the node.
 #[derive(Clone, Debug)]
-pub struct NodeTimings {
+pub(crate) struct NodeTimings {
     /// From the hand-over of a batch to the store until it is on disk, in seconds.
     pub append: Histogram,
     /// Entries in such a batch.
@@ -46,7 +46,7 @@ impl Default for NodeTimings {
 }
 
 impl NodeTimings {
-    pub fn observe_delivery(&mut self, source: &PublisherName, seconds: f64) {
+    pub(crate) fn observe_delivery(&mut self, source: &PublisherName, seconds: f64) {
         // Only the first event of a source copies its name.
         if let Some(known) = self.delivery.get_mut(source) {
             return known.observe(seconds);
@@ -57,13 +57,13 @@ impl NodeTimings {
     }
 
     /// Drops the figures of sources that are no longer peers.
-    pub fn retain_peers(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn retain_peers(&mut self, snapshot: &Snapshot) {
         self.delivery.retain(|name, _| snapshot.peers.iter().any(|peer| peer.name == *name));
     }
 }
 
 /// Returns the answer to `GET /metrics`.
-pub fn render(snapshot: &Snapshot, timings: &NodeTimings) -> String {
+pub(crate) fn render(snapshot: &Snapshot, timings: &NodeTimings) -> String {
     let mut text = MetricsText::default();
     families::write(&mut text, snapshot);
     text.family(

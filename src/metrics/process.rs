@@ -5,7 +5,7 @@ use std::fs;
 use super::text::{Kind, MetricsText};
 use crate::clock;
 
-pub fn write(text: &mut MetricsText, uptime_s: f64) {
+pub(crate) fn write(text: &mut MetricsText, uptime_s: f64) {
     let started = clock::now().wall.0 as f64 / 1_000.0 - uptime_s;
     gauge(text, "process_start_time_seconds", "Start of the process, in seconds since 1970", Some(started));
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

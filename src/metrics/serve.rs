@@ -33,7 +33,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the figures come from.
 #[derive(Clone)]
-pub struct MetricsSource {
+pub(crate) struct MetricsSource {
     /// Returns `None` while the node starts or stops.
     pub snapshot: Arc<dyn Fn() -> BoxFuture<'static, Option<Box<Snapshot>>> + Send + Sync>,
     pub timings: Arc<Mutex<NodeTimings>>,
@@ -46,7 +46,7 @@ impl MetricsSource {
 }
 
 /// Serves until the runtime ends.
-pub async fn serve(listener: TcpListener, source: MetricsSource) {
+pub(crate) async fn serve(listener: TcpListener, source: MetricsSource) {
     let is_local = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
     let mut routes = routes(source);
     if is_local {
@@ -70,7 +70,7 @@ pub async fn serve(listener: TcpListener, source: MetricsSource) {
 }
 
 /// Returns the routes alone, for a door that has others too and asks for a token.
-pub fn routes(source: MetricsSource) -> Router {
+pub(crate) fn routes(source: MetricsSource) -> Router {
     Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(source)
 }
 

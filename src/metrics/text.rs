@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::histogram::Histogram;
 
 /// Value of `Content-Type`.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -24,10 +24,10 @@ impl Kind {
     }
 }
 
-pub type Label<'a> = (&'static str, &'a str);
+pub(crate) type Label<'a> = (&'static str, &'a str);
 
 #[derive(Debug, Default)]
-pub struct MetricsText {
+pub(crate) struct MetricsText {
     text: String,
     /// The family that samples belong to.
     family: &'static str,
@@ -35,16 +35,16 @@ pub struct MetricsText {
 
 impl MetricsText {
     /// Opens a family; its samples follow. `help` is one line without a backslash.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
+    pub(crate) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.family = name;
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {}", kind.as_str()));
     }
 
-    pub fn sample(&mut self, labels: &[Label<'_>], value: f64) {
+    pub(crate) fn sample(&mut self, labels: &[Label<'_>], value: f64) {
         self.suffixed("", labels, value);
     }
 
-    pub fn histogram(&mut self, labels: &[Label<'_>], histogram: &Histogram) {
+    pub(crate) fn histogram(&mut self, labels: &[Label<'_>], histogram: &Histogram) {
         for (bound, count) in histogram.cumulated() {
             let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
             let mut bucket = labels.to_vec();
@@ -55,7 +55,7 @@ impl MetricsText {
         self.suffixed("_count", labels, histogram.count() as f64);
     }
 
-    pub fn into_string(self) -> String {
+    pub(crate) fn into_string(self) -> String {
         self.text
     }
 

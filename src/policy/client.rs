@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 ///
 /// # Errors
 /// The first reason against it.
-pub fn share_with_client(
+pub(crate) fn share_with_client(
     core: &Core,
     path: &HopPath,
     own: &NodeNames,

@@ -20,7 +20,7 @@ impl ConsumerTerms<'_> {
 
 /// Why an event is not for a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotHandedOff {
+pub(crate) enum NotHandedOff {
     /// This node published it.
     Own,
     /// It is sealed for others: it cannot be opened here, not even by its publisher.
@@ -37,7 +37,7 @@ pub enum NotHandedOff {
 ///
 /// # Errors
 /// The first reason against it.
-pub fn hand_off(
+pub(crate) fn hand_off(
     core: &Core,
     path: &HopPath,
     own: &NodeNames,

@@ -71,7 +71,7 @@ pub(super) struct KeyBook {
 impl KeyBook {
     /// `identity` is `name`'s own key, `stated` its statement, `revoked` the decision of our operator.
     /// Without a statement the identity key serves all uses.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         name: &PublisherName,
         identity: &VerifyingKey,
@@ -110,7 +110,7 @@ impl KeyBook {
     }
 
     /// All that a rejection may be cured by: a statement that changes no key cures nothing.
-    pub fn hash_into(&self, hash: &mut Sha256) {
+    pub(crate) fn hash_into(&self, hash: &mut Sha256) {
         for bound in self.by_hash.values().flatten() {
             hash.update(bound.key.as_bytes());
             hash.update(bound.name.as_str());

@@ -8,7 +8,7 @@ use crate::link::{Link, LinkTarget};
 
 /// Does this event do nothing but withdraw others of its own publisher? A filter that looks at fields has nothing to
 /// look at, and everybody who got the target must get this. It says no more than that, and why.
-pub fn is_bare_withdrawal(core: &Core) -> bool {
+pub(crate) fn is_bare_withdrawal(core: &Core) -> bool {
     let own = |id: &EventId| id.publisher == core.id.publisher;
     let withdraws = |link: &Link| {
         link.relation.as_str() == "withdraws"

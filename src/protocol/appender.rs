@@ -19,7 +19,7 @@ const QUEUED_MAX: usize = 8_192;
 const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
-pub struct Appender {
+pub(crate) struct Appender {
     queued: Vec<NewRecord>,
     /// The batch that is being gathered, with everything that waits for it.
     gathering: AppendBatch,
@@ -34,7 +34,7 @@ pub struct Appender {
 
 /// One append, with everything that waits for it.
 #[derive(Clone, Debug, Default)]
-pub struct AppendBatch {
+pub(crate) struct AppendBatch {
     pub ticket: Option<Ticket>,
     pub carriers: Vec<AppendedRecords>,
     /// Memory that their envelopes take, in bytes.
@@ -50,7 +50,7 @@ pub struct AppendBatch {
 }
 
 #[derive(Clone, Debug)]
-pub struct AppendedRecords {
+pub(crate) struct AppendedRecords {
     pub key: EventKey,
     /// The peer that handed it over, and on which stream; `None` if it was submitted here.
     pub source: Option<(PublisherName, StreamId)>,
@@ -58,7 +58,7 @@ pub struct AppendedRecords {
 
 impl Appender {
     /// `source` is as in [`AppendedRecords`].
-    pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
+    pub(crate) fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
         let envelope = carrier.envelope.envelope();
         self.gathering.bytes += envelope.weight();
         self.gathering.carriers.push(AppendedRecords { key: envelope.key(), source });
@@ -67,7 +67,7 @@ impl Appender {
     }
 
     /// Applies `note` to `ledger` and queues it.
-    pub fn push_note(&mut self, note: Note, ledger: &mut Ledger, now: Tick) {
+    pub(crate) fn push_note(&mut self, note: Note, ledger: &mut Ledger, now: Tick) {
         ledger.apply(&note);
         self.gathering.notes.push(note.clone());
         self.queued.push(NewRecord::Note(note));
@@ -75,32 +75,32 @@ impl Appender {
     }
 
     /// The cursor of `peer` moves to `to`; written with the next batch.
-    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark, ledger: &mut Ledger, now: Tick) {
+    pub(crate) fn move_cursor(&mut self, peer: &PublisherName, to: Mark, ledger: &mut Ledger, now: Tick) {
         ledger.apply(&Note::Advanced { peer: peer.clone(), to });
         self.moved_cursors.insert(peer.clone());
         self.lazy_since.get_or_insert(now);
     }
 
     /// The position of `consumer` in `ledger` has moved; written with the next batch.
-    pub fn moved_position(&mut self, consumer: &ConsumerName, now: Tick) {
+    pub(crate) fn moved_position(&mut self, consumer: &ConsumerName, now: Tick) {
         self.moved_positions.insert(consumer.clone());
         self.lazy_since.get_or_insert(now);
     }
 
     /// The command `ticket` is answered when everything pushed so far is durable.
-    pub fn answer_command(&mut self, ticket: Ticket) {
+    pub(crate) fn answer_command(&mut self, ticket: Ticket) {
         self.gathering.commands.push(ticket);
         self.urgent = true;
     }
 
     /// `ticket` is answered when everything pushed so far is durable.
-    pub fn answer_submission(&mut self, ticket: Ticket, duplicate: bool) {
+    pub(crate) fn answer_submission(&mut self, ticket: Ticket, duplicate: bool) {
         self.gathering.submissions.push((ticket, duplicate));
         self.urgent = true;
     }
 
     /// Answers `ticket` when the append that holds `key` is durable. Returns false if no append holds it.
-    pub fn answer_with(&mut self, ticket: Ticket, key: EventKey) -> bool {
+    pub(crate) fn answer_with(&mut self, ticket: Ticket, key: EventKey) -> bool {
         let batches = std::iter::once(&mut self.gathering).chain(&mut self.outstanding);
         for batch in batches {
             if batch.carriers.iter().any(|carrier| carrier.key == key) {
@@ -112,7 +112,7 @@ impl Appender {
     }
 
     /// `consumer`'s connection ends when everything pushed so far is durable.
-    pub fn close_consumer(&mut self, consumer: ConsumerId) {
+    pub(crate) fn close_consumer(&mut self, consumer: ConsumerId) {
         self.gathering.closing.push(consumer);
         self.urgent = true;
     }
@@ -127,7 +127,7 @@ impl Appender {
     }
 
     /// Returns the next batch if it is time for one.
-    pub fn flush(
+    pub(crate) fn flush(
         &mut self,
         ledger: &Ledger,
         now: Tick,
@@ -161,7 +161,7 @@ impl Appender {
     }
 
     /// When `flush` should be asked again, if nothing else happens.
-    pub fn timeout(&self) -> Option<Tick> {
+    pub(crate) fn timeout(&self) -> Option<Tick> {
         if self.outstanding.len() >= APPENDS_OUTSTANDING_MAX {
             return None;
         }
@@ -169,18 +169,18 @@ impl Appender {
     }
 
     /// The batch of `ticket` is answered. `None` for one that had failed with an earlier one.
-    pub fn answered(&mut self, ticket: Ticket) -> Option<AppendBatch> {
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Option<AppendBatch> {
         let first = self.outstanding.front().is_some_and(|batch| batch.ticket == Some(ticket));
         if first { self.outstanding.pop_front() } else { None }
     }
 
     /// The notes that are gathered or outstanding, in the order in which they are written.
-    pub fn unwritten(&self) -> impl Iterator<Item = &Note> {
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = &Note> {
         self.outstanding.iter().chain([&self.gathering]).flat_map(|batch| &batch.notes)
     }
 
     /// Returns all that is gathered or outstanding: nothing of it will be written.
-    pub fn drop_all(&mut self) -> Vec<AppendBatch> {
+    pub(crate) fn drop_all(&mut self) -> Vec<AppendBatch> {
         self.queued.clear();
         self.moved_cursors.clear();
         self.moved_positions.clear();
@@ -192,13 +192,13 @@ impl Appender {
     }
 
     /// Is there room for more carriers of peers before a batch was written?
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let batches = self.outstanding.iter().chain([&self.gathering]);
         self.queued.len() < QUEUED_MAX && batches.map(|batch| batch.bytes).sum::<usize>() < QUEUED_BYTES_MAX
     }
 
     /// Nothing is queued and everything is answered.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.outstanding.is_empty() && !self.has_something()
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::{RECONNECT_FIRST_MS, RECONNECT_MAX_MS};
 use crate::time::Tick;
 
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     bound_ms: u64,
     /// Not before this.
     pub until: Tick,
@@ -15,12 +15,12 @@ pub struct Backoff {
 
 impl Backoff {
     /// Ready at once.
-    pub fn new(now: Tick) -> Self {
+    pub(crate) fn new(now: Tick) -> Self {
         Self { bound_ms: RECONNECT_FIRST_MS, until: now }
     }
 
     /// The last try failed: waits up to the bound, and doubles it.
-    pub fn failed(&mut self, now: Tick, rng: &mut StdRng) {
+    pub(crate) fn failed(&mut self, now: Tick, rng: &mut StdRng) {
         // At least a tenth, so that a jitter of zero is no busy loop.
         let wait = rng.random_range(self.bound_ms / 10..=self.bound_ms);
         self.until = now.plus_ms(wait);
@@ -28,13 +28,13 @@ impl Backoff {
     }
 
     /// Waits the whole bound: the last try failed in a way that only an operator can fix.
-    pub fn refused(&mut self, now: Tick) {
+    pub(crate) fn refused(&mut self, now: Tick) {
         self.bound_ms = RECONNECT_MAX_MS;
         self.until = now.plus_ms(RECONNECT_MAX_MS);
     }
 
     /// There was contact: start again from the least bound.
-    pub fn reset(&mut self, now: Tick) {
+    pub(crate) fn reset(&mut self, now: Tick) {
         *self = Self::new(now);
     }
 }

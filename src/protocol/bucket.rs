@@ -4,7 +4,7 @@ use crate::policy::Rate;
 use crate::time::Tick;
 
 #[derive(Clone, Debug)]
-pub struct TokenBucket {
+pub(crate) struct TokenBucket {
     rate: Rate,
     /// In thousandths of a token, so that a low rate adds up; below zero if more was spent than there was.
     milli_tokens: i64,
@@ -12,11 +12,11 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    pub fn new(rate: Rate, now: Tick) -> Self {
+    pub(crate) fn new(rate: Rate, now: Tick) -> Self {
         Self { rate, milli_tokens: i64::from(rate.per_second) * 1_000, filled: now }
     }
 
-    pub fn rate(&self) -> Rate {
+    pub(crate) fn rate(&self) -> Rate {
         self.rate
     }
 
@@ -29,7 +29,7 @@ impl TokenBucket {
     }
 
     /// Takes one token; returns false if there is none.
-    pub fn take(&mut self, now: Tick) -> bool {
+    pub(crate) fn take(&mut self, now: Tick) -> bool {
         self.fill(now);
         let there = self.milli_tokens >= 1_000;
         if there {
@@ -39,20 +39,20 @@ impl TokenBucket {
     }
 
     /// Takes `count` tokens even if there are too few: data that was read cannot be unread.
-    pub fn spend(&mut self, count: usize, now: Tick) {
+    pub(crate) fn spend(&mut self, count: usize, now: Tick) {
         self.fill(now);
         self.milli_tokens = self.milli_tokens.saturating_sub_unsigned(count as u64 * 1_000);
     }
 
     /// A token that was spent was not needed.
-    pub fn give_back(&mut self, now: Tick) {
+    pub(crate) fn give_back(&mut self, now: Tick) {
         self.fill(now);
         let burst = i64::from(self.rate.per_second) * 1_000;
         self.milli_tokens = (self.milli_tokens + 1_000).min(burst);
     }
 
     /// Returns how many ms it takes until a token is there; 0 if one is.
-    pub fn wait_ms(&mut self, now: Tick) -> u64 {
+    pub(crate) fn wait_ms(&mut self, now: Tick) -> u64 {
         self.fill(now);
         let lacking = u64::try_from(1_000 - self.milli_tokens).unwrap_or(0);
         lacking.div_ceil(u64::from(self.rate.per_second).max(1))

@@ -61,7 +61,7 @@ impl Default for CoreBounds {
 
 /// Settings, trust and time. They do not change while one input is handled.
 #[derive(Debug)]
-pub struct CoreContext {
+pub(crate) struct CoreContext {
     pub config: CoreConfig,
     pub trust: Arc<TrustList>,
     pub now: Now,
@@ -69,27 +69,27 @@ pub struct CoreContext {
 }
 
 impl CoreContext {
-    pub fn own_name(&self) -> &PublisherName {
+    pub(crate) fn own_name(&self) -> &PublisherName {
         self.trust.own_name()
     }
 
     /// Is `name` ours, or was it?
-    pub fn is_own(&self, name: &PublisherName) -> bool {
+    pub(crate) fn is_own(&self, name: &PublisherName) -> bool {
         self.trust.is_own(name)
     }
 
-    pub fn tick(&self) -> Tick {
+    pub(crate) fn tick(&self) -> Tick {
         self.now.tick
     }
 
-    pub fn steady(&self) -> Timestamp {
+    pub(crate) fn steady(&self) -> Timestamp {
         self.clock.at(self.now)
     }
 }
 
 /// The journal, as the core knows it.
 #[derive(Debug)]
-pub struct CoreDisk {
+pub(crate) struct CoreDisk {
     /// As it will be once everything queued is written.
     pub ledger: Ledger,
     /// As it is on disk.
@@ -99,24 +99,24 @@ pub struct CoreDisk {
 }
 
 impl CoreDisk {
-    pub fn new(ledger: Ledger, ends: JournalEnds) -> Self {
+    pub(crate) fn new(ledger: Ledger, ends: JournalEnds) -> Self {
         Self { durable: ledger.clone(), ledger, ends, appender: Appender::default() }
     }
 
     /// Applies `note`, and queues it for the journal.
-    pub fn note(&mut self, note: Note, now: Tick) {
+    pub(crate) fn note(&mut self, note: Note, now: Tick) {
         self.appender.push_note(note, &mut self.ledger, now);
     }
 
     /// The store has raised the floor below which nothing is taken: its seen set was made again.
-    pub fn heed_floor(&mut self, floor: Timestamp) {
+    pub(crate) fn heed_floor(&mut self, floor: Timestamp) {
         for ledger in [&mut self.ledger, &mut self.durable] {
             ledger.apply(&Note::Floor(floor));
         }
     }
 
     /// Retention took what lay up to `to`, `count` entries of which were for `consumer`; that is on disk.
-    pub fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
+    pub(crate) fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
         self.durable.apply(&Note::Missing { consumer: consumer.clone(), to, count });
         // Records that are still to be written come behind it on disk, too.
         let mut again = Ledger::default();
@@ -133,18 +133,18 @@ impl CoreDisk {
     }
 
     /// Returns whether the operator released this event, although a revoked key signed it.
-    pub fn is_released(&self, key: EventKey) -> bool {
+    pub(crate) fn is_released(&self, key: EventKey) -> bool {
         self.ledger.released.contains_key(&key)
     }
 
     /// Forgets a release, if there is one: the event is stored, or dropped after all.
-    pub fn forget_release(&mut self, key: EventKey, now: Tick) {
+    pub(crate) fn forget_release(&mut self, key: EventKey, now: Tick) {
         if self.is_released(key) {
             self.note(Note::Released { key, at: None }, now);
         }
     }
 
-    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark, now: Tick) {
+    pub(crate) fn move_cursor(&mut self, peer: &PublisherName, to: Mark, now: Tick) {
         self.appender.move_cursor(peer, to, &mut self.ledger, now);
     }
 }

@@ -7,7 +7,7 @@ use crate::wire::FaultCode;
 
 /// A reason to close a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedFault {
+pub(crate) struct FeedFault {
     pub code: FaultCode,
     /// Words for people, cut to 256 bytes on the wire; empty if the code says all there is to say.
     pub detail: String,
@@ -15,7 +15,7 @@ pub struct FeedFault {
 
 impl FeedFault {
     /// The peer sent a frame out of turn; `detail` names it and what was expected.
-    pub fn out_of_turn(detail: impl Into<String>) -> Self {
+    pub(crate) fn out_of_turn(detail: impl Into<String>) -> Self {
         Self { code: FaultCode::Protocol, detail: detail.into() }
     }
 }

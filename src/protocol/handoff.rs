@@ -27,7 +27,7 @@ use twins::TwinsPassed;
 const NAME_WAIT_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
-pub struct ConsumerHandoffs {
+pub(crate) struct ConsumerHandoffs {
     open: BTreeMap<ConsumerId, ConsumerHandoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
@@ -85,7 +85,7 @@ struct Start {
 }
 
 impl ConsumerHandoffs {
-    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, core: &mut CoreState) {
+    pub(crate) fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, core: &mut CoreState) {
         if let Some(name) = &request.name {
             if self.in_use(name) {
                 self.waiting.push((id, request, core.context.tick().plus_ms(NAME_WAIT_MS)));
@@ -102,7 +102,7 @@ impl ConsumerHandoffs {
     }
 
     /// Opens a connection to a receiver that proved to hold nothing beyond `holds`, even if its position is higher.
-    pub fn on_opened_at(
+    pub(crate) fn on_opened_at(
         &mut self,
         id: ConsumerId,
         request: ConsumerRequest,
@@ -165,7 +165,7 @@ impl ConsumerHandoffs {
         self.open.insert(id, handoff);
     }
 
-    pub fn on_ready(&mut self, id: ConsumerId, core: &mut CoreState) {
+    pub(crate) fn on_ready(&mut self, id: ConsumerId, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.ready = true;
         if !handoff.request.acks {
@@ -174,7 +174,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, core: &mut CoreState) {
+    pub(crate) fn on_acked(&mut self, id: ConsumerId, seq: u64, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         without!(core.context, AckClamped => {
             handoff.scanned = handoff.scanned.max(seq);
@@ -187,7 +187,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    pub fn on_finished(&mut self, id: ConsumerId, disk: &mut CoreDisk, traffic: &mut Traffic) {
+    pub(crate) fn on_finished(&mut self, id: ConsumerId, disk: &mut CoreDisk, traffic: &mut Traffic) {
         if let Some(handoff) = self.open.get_mut(&id) {
             handoff.finishing = true;
             disk.appender.close_consumer(id);
@@ -196,7 +196,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    pub fn on_gone(&mut self, id: ConsumerId, core: &mut CoreState) {
+    pub(crate) fn on_gone(&mut self, id: ConsumerId, core: &mut CoreState) {
         if let Some(ConsumerHandoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
             self.open.remove(&id)
             && failing.count > 0
@@ -220,7 +220,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    pub fn on_entries(&mut self, id: ConsumerId, read: Read, core: &mut CoreState) {
+    pub(crate) fn on_entries(&mut self, id: ConsumerId, read: Read, core: &mut CoreState) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
         if read.lost > 0 && read.after.seq > handoff.scanned {
@@ -253,7 +253,7 @@ impl ConsumerHandoffs {
     }
 
     /// Reads on for consumers that are ready, and turns away those that waited too long for a name.
-    pub fn pump(&mut self, context: &CoreContext, disk: &CoreDisk, traffic: &mut Traffic) {
+    pub(crate) fn pump(&mut self, context: &CoreContext, disk: &CoreDisk, traffic: &mut Traffic) {
         for (id, handoff) in &mut self.open {
             let more = handoff.scanned < disk.ends.last.seq && handoff.is_placed(disk);
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
@@ -275,12 +275,12 @@ impl ConsumerHandoffs {
         });
     }
 
-    pub fn timeout(&self) -> Option<Tick> {
+    pub(crate) fn timeout(&self) -> Option<Tick> {
         self.waiting.iter().map(|(.., until)| *until).min()
     }
 
     /// Closes all connections. If something was not durable, it is not acknowledged: its consumer gets no answer.
-    pub fn close_all(&mut self, why: ConsumerClosed, traffic: &mut Traffic) {
+    pub(crate) fn close_all(&mut self, why: ConsumerClosed, traffic: &mut Traffic) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
         for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
@@ -289,7 +289,7 @@ impl ConsumerHandoffs {
     }
 
     /// Nothing since the last durable record was written: positions go on from there, acks count again.
-    pub fn on_not_stored(&mut self, core: &mut CoreState) {
+    pub(crate) fn on_not_stored(&mut self, core: &mut CoreState) {
         // The operator moved these, and that did not happen.
         let unplaced: Vec<ConsumerId> = self
             .open
@@ -315,13 +315,13 @@ impl ConsumerHandoffs {
     }
 
     /// Returns the request of the connection with this name.
-    pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
+    pub(crate) fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
         let mut open = self.open.values().map(|handoff| &handoff.request);
         open.find(|request| request.name.as_ref() == Some(name))
     }
 
     /// How its filter fails, or failed while it was last connected.
-    pub fn failing(&self, name: &ConsumerName) -> FilterFailures {
+    pub(crate) fn failing(&self, name: &ConsumerName) -> FilterFailures {
         let open = self.open.values().find(|handoff| handoff.request.name.as_ref() == Some(name));
         open.map(|handoff| &handoff.failing).or(self.failing.get(name)).cloned().unwrap_or_default()
     }

@@ -16,7 +16,7 @@ mod batch;
 mod in_flight;
 pub mod inspect;
 mod judge;
-pub mod reject;
+pub(crate) mod reject;
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -29,13 +29,13 @@ use crate::protocol::io::StreamId;
 use crate::protocol::rules::without;
 use crate::time::Timestamp;
 
-pub use batch::{Intake, RivalComparison, SeenQuestion};
+pub(crate) use batch::{Intake, RivalComparison, SeenQuestion};
 pub use inspect::{ToVerify, inspect};
-pub use reject::{Deferral, Rejection, Retry, Verdict};
+pub(crate) use reject::{Deferral, Rejection, Retry, Verdict};
 
 /// An entry of a peer's feed, as it came.
 #[derive(Clone, Debug)]
-pub struct FeedEntry {
+pub(crate) struct FeedEntry {
     pub peer: PublisherName,
     pub stream: StreamId,
     /// Of the sender's journal.
@@ -46,7 +46,7 @@ pub struct FeedEntry {
 
 /// The end of the way: the verdict on an arrival.
 #[derive(Debug)]
-pub struct Concluded {
+pub(crate) struct Concluded {
     pub entry: FeedEntry,
     pub id: EventId,
     pub key: EventKey,
@@ -63,7 +63,7 @@ impl Concluded {
 
 /// Why an arrival does not reach the next stage.
 #[derive(Debug)]
-pub enum Detour {
+pub(crate) enum Detour {
     Concluded(Box<Concluded>),
     /// Another core is held under its identity: their contents are compared.
     Rival(Box<Verified>),
@@ -79,14 +79,14 @@ impl From<Box<Concluded>> for Detour {
 
 /// A carrier of a peer.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     pub entry: FeedEntry,
     pub path: HopPath,
     pub bytes: Bytes,
 }
 
 impl Received {
-    pub fn decode(self) -> Result<Decoded, Rejection> {
+    pub(crate) fn decode(self) -> Result<Decoded, Rejection> {
         let Self { entry, path, bytes } = self;
         match UnverifiedEnvelope::decode(bytes) {
             Ok(envelope) => Ok(Decoded { entry, path, envelope }),
@@ -97,19 +97,19 @@ impl Received {
 
 /// A well-formed envelope: its signer may be anybody.
 #[derive(Clone, Debug)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     pub entry: FeedEntry,
     path: HopPath,
     envelope: UnverifiedEnvelope,
 }
 
 impl Decoded {
-    pub fn envelope(&self) -> &Envelope {
+    pub(crate) fn envelope(&self) -> &Envelope {
         self.envelope.envelope()
     }
 
     /// The hop path's last entry must be the authenticated peer (decisions/0010).
-    pub fn handed_over_by(self, peer: &Peer) -> Result<Self, Rejection> {
+    pub(crate) fn handed_over_by(self, peer: &Peer) -> Result<Self, Rejection> {
         if self.path.last().is_some_and(|last| peer.has_name(last)) {
             Ok(self)
         } else {
@@ -118,7 +118,7 @@ impl Decoded {
     }
 
     /// `held` is the digest of what this node holds under its identity.
-    pub fn unseen(self, held: Option<CoreDigest>, disk: &CoreDisk) -> Result<Unseen, Box<Concluded>> {
+    pub(crate) fn unseen(self, held: Option<CoreDigest>, disk: &CoreDisk) -> Result<Unseen, Box<Concluded>> {
         let envelope = self.envelope();
         let (publisher, key, digest) = (envelope.publisher(), envelope.key(), envelope.digest());
         match held {
@@ -140,14 +140,14 @@ impl Decoded {
 
 /// This node does not hold it, or holds another core under its identity.
 #[derive(Clone, Debug)]
-pub struct Unseen {
+pub(crate) struct Unseen {
     decoded: Decoded,
     is_rival: bool,
 }
 
 impl Unseen {
     /// Trust and time, before the signature.
-    pub fn trusted(self, context: &CoreContext, disk: &CoreDisk) -> Result<Trusted, Box<Concluded>> {
+    pub(crate) fn trusted(self, context: &CoreContext, disk: &CoreDisk) -> Result<Trusted, Box<Concluded>> {
         let envelope = self.decoded.envelope();
         let keys = judge::candidate_keys(envelope, context, disk);
         match keys.and_then(|keys| judge::check_time(envelope, context, disk).map(|()| keys)) {
@@ -159,7 +159,7 @@ impl Unseen {
 
 /// One of these keys must have signed it.
 #[derive(Clone, Debug)]
-pub struct Trusted {
+pub(crate) struct Trusted {
     unseen: Unseen,
     keys: Vec<VerifyingKey>,
 }
@@ -170,7 +170,7 @@ impl Trusted {
     }
 
     /// `result` is that of the workers. The signer is judged after the signature: see `judge::check_signer`.
-    pub fn verified(
+    pub(crate) fn verified(
         self,
         result: Result<VerifiedEnvelope, Rejection>,
         context: &CoreContext,
@@ -198,7 +198,7 @@ impl Trusted {
 
 /// Its publisher signed it.
 #[derive(Debug)]
-pub struct Verified {
+pub(crate) struct Verified {
     entry: FeedEntry,
     path: HopPath,
     pub envelope: VerifiedEnvelope,
@@ -206,13 +206,13 @@ pub struct Verified {
 }
 
 impl Verified {
-    pub fn entry(&self) -> &FeedEntry {
+    pub(crate) fn entry(&self) -> &FeedEntry {
         &self.entry
     }
 
     /// `source` is the peer that handed it over, and `take_rate` takes a place in the rate of a publisher, or returns
     /// the wait in ms. A requested envelope has paid for its place already.
-    pub fn admitted(
+    pub(crate) fn admitted(
         self,
         source: &Peer,
         take_rate: impl FnOnce(&PublisherName) -> Result<(), u64>,
@@ -241,11 +241,11 @@ impl Verified {
         Ok(Admitted { entry, path, envelope })
     }
 
-    pub fn concluded(self, verdict: Verdict) -> Box<Concluded> {
+    pub(crate) fn concluded(self, verdict: Verdict) -> Box<Concluded> {
         Concluded::new(self.entry, self.envelope.envelope(), verdict)
     }
 
-    pub fn rejected(self, why: Rejection) -> Box<Concluded> {
+    pub(crate) fn rejected(self, why: Rejection) -> Box<Concluded> {
         let verdict = why.verdict(Some(self.envelope.envelope()));
         self.concluded(verdict)
     }
@@ -253,21 +253,21 @@ impl Verified {
 
 /// It is taken: for the journal.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     pub entry: FeedEntry,
     pub path: HopPath,
     pub envelope: VerifiedEnvelope,
 }
 
 impl Admitted {
-    pub fn accepted(self) -> Box<Concluded> {
+    pub(crate) fn accepted(self) -> Box<Concluded> {
         Concluded::new(self.entry, self.envelope.envelope(), Verdict::Accepted)
     }
 }
 
 /// An entry that a peer offers.
 #[derive(Clone, Debug)]
-pub struct EnvelopeOffer {
+pub(crate) struct EnvelopeOffer {
     pub entry: FeedEntry,
     pub key: EventKey,
     pub digest: CoreDigest,
@@ -281,7 +281,7 @@ impl EnvelopeOffer {
     ///
     /// # Errors
     /// The verdict on the entry, without its envelope.
-    pub fn wanted(
+    pub(crate) fn wanted(
         &self,
         held: Option<CoreDigest>,
         source: &Peer,

@@ -11,10 +11,14 @@ use crate::envelope::VerifiedEnvelope;
 use crate::protocol::intake::inspect::ToVerify;
 use crate::protocol::intake::reject::Rejection;
 
-pub use door::{ConsumerClosed, ConsumerRequest, DoorInput, DoorOutput, StartPosition, Submitted};
-pub use event::{EnvelopeOutcome, Event, LossCause};
-pub use operator::{CommandRefused, CoreCommand, OperatorInput, PositionMove, RewindTo};
-pub use store::{Read, StoreFailure, StoreInput, StoreOutput, StoreQuestion};
+pub(crate) use door::ConsumerClosed;
+pub use door::{ConsumerRequest, DoorInput, DoorOutput, StartPosition, Submitted};
+pub use event::Event;
+pub(crate) use event::{EnvelopeOutcome, LossCause};
+pub use operator::OperatorInput;
+pub(crate) use operator::{CommandRefused, CoreCommand, PositionMove, RewindTo};
+pub(crate) use store::StoreFailure;
+pub use store::{Read, StoreInput, StoreOutput, StoreQuestion};
 pub use transport::{DialFailure, TransportInput, TransportOutput};
 
 /// A number that an answer carries back; made by the core, or for submissions by the door.

@@ -40,7 +40,7 @@ use rates::Rates;
 const ARRIVING_MAX: usize = 4;
 
 #[derive(Debug)]
-pub struct PeerSession {
+pub(crate) struct PeerSession {
     pub peer: Peer,
     pub contact: Contact,
     pub sender: Option<FeedSender>,
@@ -58,14 +58,14 @@ pub struct PeerSession {
 }
 
 #[derive(Debug, Default)]
-pub struct SessionCounters {
+pub(crate) struct SessionCounters {
     pub sent: SentTally,
     pub received: ReceivedTally,
 }
 
 /// Facts about a peer that status shows beside counts.
 #[derive(Debug, Default)]
-pub struct SessionFacts {
+pub(crate) struct SessionFacts {
     pub last_error: Option<String>,
     /// Their clock minus ours, in ms.
     pub skew_ms: Option<i64>,
@@ -82,7 +82,7 @@ pub struct SessionFacts {
 }
 
 #[derive(Debug)]
-pub struct Contact {
+pub(crate) struct Contact {
     pub state: ContactState,
     backoff: Backoff,
     feed_backoff: Backoff,
@@ -90,7 +90,7 @@ pub struct Contact {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ContactState {
+pub(crate) enum ContactState {
     Down { since: Timestamp },
     Dialing { since: Timestamp },
     Up { since: Timestamp, address: String },
@@ -115,7 +115,7 @@ struct Probation {
 }
 
 impl PeerSession {
-    pub fn new(peer: Peer, context: &CoreContext, disk: &CoreDisk) -> Self {
+    pub(crate) fn new(peer: Peer, context: &CoreContext, disk: &CoreDisk) -> Self {
         let now = context.tick();
         let rates = Rates::new(&peer.receive, now);
         // Its journal was read before: it has a number.
@@ -142,7 +142,7 @@ impl PeerSession {
     }
 
     /// The peer file changed; the key is the same.
-    pub fn update(&mut self, peer: Peer, context: &CoreContext) {
+    pub(crate) fn update(&mut self, peer: Peer, context: &CoreContext) {
         self.rates.update(&self.peer.receive, &peer.receive, context.tick());
         if self.peer.share.filter != peer.share.filter {
             self.tally.sent.failing = FilterFailures::default();
@@ -157,7 +157,7 @@ impl PeerSession {
     }
 
     /// The store has compared the marks of a feed: it may be that of this peer.
-    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, core: &mut CoreState) {
+    pub(crate) fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, core: &mut CoreState) {
         let Some(sender) = &mut self.sender else { return };
         let stream = sender.pipe.stream;
         if let Some((after, held)) =
@@ -171,18 +171,18 @@ impl PeerSession {
     }
 
     /// When the last frame of any feed with this peer came.
-    pub fn last_frame(&self) -> Option<Tick> {
+    pub(crate) fn last_frame(&self) -> Option<Tick> {
         let receiver = self.receiver.as_ref().map(|receiver| receiver.last_frame);
         receiver.max(self.sender.as_ref().map(|sender| sender.last_frame))
     }
 
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         matches!(self.contact.state, ContactState::Up { .. })
     }
 
     // --- streams ---
 
-    pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, core: &mut CoreState) {
+    pub(crate) fn on_feed_opened(&mut self, stream: StreamId, role: Role, core: &mut CoreState) {
         let mut pipe = FeedPipe::new(stream, &core.context);
         self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
@@ -212,7 +212,7 @@ impl PeerSession {
         }
     }
 
-    pub fn on_feed_closed(&mut self, stream: StreamId, cause: &str, core: &mut CoreState) {
+    pub(crate) fn on_feed_closed(&mut self, stream: StreamId, cause: &str, core: &mut CoreState) {
         if self.forget(stream, core) {
             self.facts.last_error.get_or_insert_with(|| cause.to_owned());
             self.contact.feed_backoff.failed(core.context.now.tick, &mut core.traffic.rng);
@@ -257,7 +257,7 @@ impl PeerSession {
     }
 
     /// Closes all streams, and says why if there is something to say.
-    pub fn close_all(&mut self, fault: Option<FaultCode>, core: &mut CoreState) {
+    pub(crate) fn close_all(&mut self, fault: Option<FaultCode>, core: &mut CoreState) {
         let streams = self.receiver.iter().map(|receiver| receiver.pipe.stream);
         let streams = streams.chain(self.sender.iter().map(|sender| sender.pipe.stream));
         let streams: Vec<StreamId> =
@@ -277,7 +277,7 @@ impl PeerSession {
     }
 
     /// Closes the receiving end, so that the next SUBSCRIBE begins anew.
-    pub fn subscribe_again(&mut self, rewind: Option<u64>, core: &mut CoreState) {
+    pub(crate) fn subscribe_again(&mut self, rewind: Option<u64>, core: &mut CoreState) {
         if rewind.is_some() {
             self.wishes.rewind = rewind;
         }
@@ -286,7 +286,7 @@ impl PeerSession {
     }
 
     /// Handles a new trust list: it may cure entries that were rejected because of the old one.
-    pub fn on_trust_changed(&mut self, core: &mut CoreState) {
+    pub(crate) fn on_trust_changed(&mut self, core: &mut CoreState) {
         let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
         let is_curable = |place: &&RejectedPlace| matches!(place.cure, RetryCondition::Trust(_));
         if !state.rejected.iter().any(|place| is_curable(&place)) {
@@ -304,7 +304,7 @@ impl PeerSession {
     }
 
     /// Retries entries that waited for the operator since their publisher was revoked, if that was taken back.
-    pub fn retry_unrevoked(&mut self, core: &mut CoreState) {
+    pub(crate) fn retry_unrevoked(&mut self, core: &mut CoreState) {
         let Some(state) = core.disk.ledger.feeds.get(&self.peer.name) else { return };
         let waits = |owed: &&Owed| {
             owed.reason == VerdictCode::KeyRevoked && !core.context.trust.is_revoked(&owed.publisher)
@@ -316,7 +316,7 @@ impl PeerSession {
     }
 
     /// An entry that is owed is asked for again at `owed.retry_at`.
-    pub fn owe_again(&mut self, owed: Owed, core: &mut CoreState) {
+    pub(crate) fn owe_again(&mut self, owed: Owed, core: &mut CoreState) {
         match &mut self.receiver {
             Some(receiver) => receiver.owe(&self.peer.name, owed, core),
             None => core.note(Note::Owed { peer: self.peer.name.clone(), owed }),
@@ -324,7 +324,7 @@ impl PeerSession {
     }
 
     /// The operator does not want it: it is settled, and counts as rejected.
-    pub fn drop_owed(&mut self, owed: &Owed, core: &mut CoreState) {
+    pub(crate) fn drop_owed(&mut self, owed: &Owed, core: &mut CoreState) {
         *self.tally.received.rejected.entry(owed.reason).or_default() += 1;
         core.traffic.intake.stop_waiting(owed.key, &self.peer.name, owed.seq);
         core.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
@@ -332,7 +332,7 @@ impl PeerSession {
 
     /// Says on the feed that we send what an identity key stated. The peer's own, too: put back from an older copy, it
     /// does not know.
-    pub fn show_statement(&mut self, signer: IdentityKey) {
+    pub(crate) fn show_statement(&mut self, signer: IdentityKey) {
         if let Some(sender) = &mut self.sender {
             sender.show(signer);
         }
@@ -347,13 +347,13 @@ impl PeerSession {
         }
     }
 
-    pub fn close_receiver(&mut self, fault: FaultCode, core: &mut CoreState) {
+    pub(crate) fn close_receiver(&mut self, fault: FaultCode, core: &mut CoreState) {
         if let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) {
             self.close(stream, Some(fault.into()), core);
         }
     }
 
-    pub fn on_sent(&mut self, stream: StreamId, bytes: usize) {
+    pub(crate) fn on_sent(&mut self, stream: StreamId, bytes: usize) {
         let receiver = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
         let sender = self.sender.iter_mut().map(|sender| &mut sender.pipe);
         let mut pipes =
@@ -366,7 +366,7 @@ impl PeerSession {
     // --- time ---
 
     /// Does what is due: silence, probes, dialling, and both ends of the feed.
-    pub fn pump(&mut self, stalled: bool, core: &mut CoreState) {
+    pub(crate) fn pump(&mut self, stalled: bool, core: &mut CoreState) {
         self.close_silent(core);
         self.close_unanswered(core);
         if let Some(receiver) = &mut self.receiver {
@@ -462,7 +462,7 @@ impl PeerSession {
     }
 
     /// When `pump` is to be called again, if nothing comes before. Never names a moment at which it does nothing.
-    pub fn timeout(&mut self, stalled: bool, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
+    pub(crate) fn timeout(&mut self, stalled: bool, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
         let contact = self.reaches_out_at(stalled);
         let receiver = self.receiver.as_ref().map(|receiver| {
             let silent = receiver.last_frame.plus_ms(FEED_SILENT_MS);

@@ -6,37 +6,37 @@
 //! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `state`, `pipe`, `steady`, `backoff`,
 //! `bucket`, `publisher_rates`, `rules`, `failing`, `fault`, `obstacle`, `dialect`, `view`.
 
-pub mod appender;
-pub mod backoff;
-pub mod bucket;
-pub mod context;
-pub mod dialect;
-pub mod failing;
-pub mod fault;
-pub mod handoff;
-pub mod intake;
-pub mod io;
-pub mod link;
-pub mod node;
-pub mod obstacle;
-pub mod pipe;
-pub mod publisher_rates;
-pub mod receiver;
-pub mod rules;
-pub mod sender;
-pub mod sent;
-pub mod state;
-pub mod steady;
+pub(crate) mod appender;
+pub(crate) mod backoff;
+pub(crate) mod bucket;
+pub(crate) mod context;
+pub(crate) mod dialect;
+pub(crate) mod failing;
+pub(crate) mod fault;
+pub(crate) mod handoff;
+pub(crate) mod intake;
+pub(crate) mod io;
+pub(crate) mod link;
+pub(crate) mod node;
+pub(crate) mod obstacle;
+pub(crate) mod pipe;
+pub(crate) mod publisher_rates;
+pub(crate) mod receiver;
+pub(crate) mod rules;
+pub(crate) mod sender;
+pub(crate) mod sent;
+pub(crate) mod state;
+pub(crate) mod steady;
 #[cfg(feature = "sim")]
 mod successor;
 #[cfg(test)]
 mod tests;
-pub mod view;
+pub(crate) mod view;
 
 pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
 pub use io::{Input, Output};
 pub use node::Node;
 #[cfg(feature = "sim")]
-pub use rules::ProtocolRule;
+pub(crate) use rules::ProtocolRule;
 pub use rules::Rules;

@@ -9,7 +9,7 @@ use crate::time::{Now, Tick, Timestamp};
 use crate::wire::FaultCode;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ObstacleReason {
+pub(crate) enum ObstacleReason {
     /// A node with another key answers at this address.
     OtherKey { address: String, key: String },
     /// The peer closed our connection once it knew our key.
@@ -19,7 +19,7 @@ pub enum ObstacleReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub(crate) struct Obstacle {
     pub reason: ObstacleReason,
     pub side: FeedSide,
     /// When it was first met; meeting it again does not start it anew.
@@ -28,7 +28,7 @@ pub struct Obstacle {
 
 /// Obstacles to one peer's connection, to the feed to it, and to the feed from it.
 #[derive(Clone, Debug, Default)]
-pub struct Obstacles {
+pub(crate) struct Obstacles {
     contact: Option<Obstacle>,
     sending: Option<Obstacle>,
     receiving: Option<Obstacle>,
@@ -38,13 +38,13 @@ pub struct Obstacles {
 
 impl Obstacles {
     /// Notes what a dial met: it holds for the connection. Earlier obstacles of feeds are not known any more.
-    pub fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
+    pub(crate) fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
         (self.sending, self.receiving) = (None, None);
         meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
     }
 
     /// A feed was closed for it. Reasons that are part of normal work leave no trace.
-    pub fn met_at_feed(&mut self, role: Role, reason: ObstacleReason, side: FeedSide, now: Now) {
+    pub(crate) fn met_at_feed(&mut self, role: Role, reason: ObstacleReason, side: FeedSide, now: Now) {
         let obstacle = Obstacle { reason, side, since: now.wall };
         if let ObstacleReason::Fault { code, .. } = &obstacle.reason {
             match code {
@@ -69,7 +69,7 @@ impl Obstacles {
     }
 
     /// Clears the obstacle of a feed that runs again.
-    pub fn feed_runs(&mut self, role: Role) {
+    pub(crate) fn feed_runs(&mut self, role: Role) {
         match role {
             Role::Sender => self.sending = None,
             Role::Receiver => self.receiving = None,
@@ -80,28 +80,28 @@ impl Obstacles {
 
     /// All processes of the peer that were let in are gone: the next one is no second one. True if one was refused
     /// for them.
-    pub fn no_process_is_left(&mut self) -> bool {
+    pub(crate) fn no_process_is_left(&mut self) -> bool {
         self.cloned.take_if(|(known, _)| known.side == FeedSide::Here).is_some()
     }
 
-    pub fn connected(&mut self) {
+    pub(crate) fn connected(&mut self) {
         self.contact = None;
     }
 
     /// Forgets the obstacles of its feeds, unless the peer pauses us: that outlives the connection that it closes.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         let pauses = |known: &mut Obstacle| !matches!(&known.reason, ObstacleReason::Fault { code, .. } if *code == FaultCode::Paused);
         self.sending.take_if(pauses);
         self.receiving.take_if(pauses);
     }
 
     /// Nothing is known any more but what the next dial meets.
-    pub fn dialled_in_vain(&mut self) {
+    pub(crate) fn dialled_in_vain(&mut self) {
         (self.contact, self.sending, self.receiving) = (None, None, None);
     }
 
     /// Returns the worst of them at `now`.
-    pub fn worst(&self, now: Tick) -> Option<&Obstacle> {
+    pub(crate) fn worst(&self, now: Tick) -> Option<&Obstacle> {
         let cloned = self.cloned.as_ref().filter(|(_, until)| now < *until).map(|(known, _)| known);
         let others = [&self.contact, &self.receiving, &self.sending].into_iter().flatten();
         cloned.into_iter().chain(others).next()
@@ -110,7 +110,7 @@ impl Obstacles {
 
 impl Obstacle {
     /// Returns the fault that status shows for it. `called` is the name that the peer gives itself, if another one.
-    pub fn as_fault(&self, called: Option<&PublisherName>) -> PeerFault {
+    pub(crate) fn as_fault(&self, called: Option<&PublisherName>) -> PeerFault {
         let (kind, what) = match &self.reason {
             ObstacleReason::OtherKey { address, key } => {
                 (PeerFaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())

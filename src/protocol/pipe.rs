@@ -8,7 +8,7 @@ use crate::wire::WireFrame;
 use crate::wire::frame::encoded_len;
 
 /// Returns `frame` as this node sends it, with its size on the wire. Nothing sizes it again on its way out.
-pub fn sized(frame: WireFrame, context: &CoreContext) -> (WireFrame, usize) {
+pub(crate) fn sized(frame: WireFrame, context: &CoreContext) -> (WireFrame, usize) {
     let frame = context.config.dialect.spoken(frame);
     let bytes = encoded_len(&frame);
     (frame, bytes)
@@ -16,7 +16,7 @@ pub fn sized(frame: WireFrame, context: &CoreContext) -> (WireFrame, usize) {
 
 /// The way out on one stream: counts how much was sent and has not left yet.
 #[derive(Debug)]
-pub struct FeedPipe {
+pub(crate) struct FeedPipe {
     pub stream: StreamId,
     queued: usize,
     room: usize,
@@ -27,7 +27,7 @@ pub struct FeedPipe {
 }
 
 impl FeedPipe {
-    pub fn new(stream: StreamId, context: &CoreContext) -> Self {
+    pub(crate) fn new(stream: StreamId, context: &CoreContext) -> Self {
         let room = context.config.bounds.send_queue_bytes;
         Self {
             stream,
@@ -39,15 +39,15 @@ impl FeedPipe {
         }
     }
 
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.queued < self.room
     }
 
-    pub fn send(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn send(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
         self.send_sized(sized(frame, context), context, traffic);
     }
 
-    pub fn send_sized(
+    pub(crate) fn send_sized(
         &mut self,
         (frame, bytes): (WireFrame, usize),
         context: &CoreContext,
@@ -59,7 +59,7 @@ impl FeedPipe {
     }
 
     /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.
-    pub fn subscribe(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn subscribe(&mut self, frame: WireFrame, context: &CoreContext, traffic: &mut Traffic) {
         #[cfg(feature = "sim")]
         if context.config.dialect.is_successor() {
             self.waiting = Some(frame);
@@ -69,7 +69,7 @@ impl FeedPipe {
     }
 
     /// The other side's HELLO has come.
-    pub fn greeted(&mut self, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn greeted(&mut self, context: &CoreContext, traffic: &mut Traffic) {
         #[cfg(feature = "sim")]
         if let Some(frame) = self.waiting.take() {
             self.send(frame, context, traffic);
@@ -78,7 +78,7 @@ impl FeedPipe {
         let _ = (context, traffic);
     }
 
-    pub fn left(&mut self, bytes: usize) {
+    pub(crate) fn left(&mut self, bytes: usize) {
         self.queued = self.queued.saturating_sub(bytes);
     }
 }

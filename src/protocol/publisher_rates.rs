@@ -16,7 +16,7 @@ const OWING_RATE: Rate = Rate { per_second: 200 };
 /// `rate_per_publisher`: one bucket for each publisher that came by this peer, under any of its names. A request takes
 /// a token first; an entry that is owed for its rate has reserved one.
 #[derive(Debug, Default)]
-pub struct PublisherRates {
+pub(crate) struct PublisherRates {
     rate: Option<Rate>,
     /// By present names.
     buckets: BTreeMap<PublisherName, TokenBucket>,
@@ -25,7 +25,7 @@ pub struct PublisherRates {
 }
 
 impl PublisherRates {
-    pub fn new(rate: Option<Rate>) -> Self {
+    pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self { rate, ..Self::default() }
     }
 
@@ -33,7 +33,7 @@ impl PublisherRates {
     ///
     /// # Errors
     /// How long until one may, in ms.
-    pub fn owe(&mut self, now: Tick) -> Result<(), u64> {
+    pub(crate) fn owe(&mut self, now: Tick) -> Result<(), u64> {
         let bucket = self.owing.get_or_insert_with(|| TokenBucket::new(OWING_RATE, now));
         if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
     }
@@ -42,7 +42,7 @@ impl PublisherRates {
     ///
     /// # Errors
     /// How long until one may, in ms.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         publisher: &PublisherName,
         peer: &PublisherName,
@@ -66,14 +66,14 @@ impl PublisherRates {
     }
 
     /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
-    pub fn reserve(&mut self, publisher: &PublisherName, context: &CoreContext) {
+    pub(crate) fn reserve(&mut self, publisher: &PublisherName, context: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(context.trust.present_name(publisher)) {
             bucket.spend(1, context.tick());
         }
     }
 
     /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
-    pub fn give_back(&mut self, publisher: &PublisherName, context: &CoreContext) {
+    pub(crate) fn give_back(&mut self, publisher: &PublisherName, context: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(context.trust.present_name(publisher)) {
             bucket.give_back(context.tick());
         }

@@ -32,7 +32,7 @@ use crate::time::{Tick, Timestamp};
 use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 use asking::AskedEntries;
 use due::DueQueue;
-pub use fate::is_same_entry;
+pub(crate) use fate::is_same_entry;
 use look::SecondLook;
 use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
@@ -40,7 +40,7 @@ use report::AckReport;
 
 /// Counts of the entries that one peer gave to this node since it started (CONTRACT.md §6.3).
 #[derive(Clone, Debug, Default)]
-pub struct ReceivedTally {
+pub(crate) struct ReceivedTally {
     pub accepted: u64,
     pub refused: u64,
     pub missing: u64,
@@ -51,7 +51,7 @@ pub struct ReceivedTally {
 
 /// Options of a SUBSCRIBE beside resuming.
 #[derive(Debug, Default)]
-pub struct SubscribeOptions {
+pub(crate) struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
     pub rewind: Option<u64>,
     /// The trust list changed since something was rejected (only without rule `CureLevel`).
@@ -62,7 +62,7 @@ pub struct SubscribeOptions {
 }
 
 #[derive(Debug)]
-pub struct FeedReceiver {
+pub(crate) struct FeedReceiver {
     pub pipe: FeedPipe,
     pub last_frame: Tick,
     pub hello: Option<Hello>,
@@ -92,7 +92,7 @@ struct FeedModes {
 
 impl FeedReceiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once.
-    pub fn new(
+    pub(crate) fn new(
         mut pipe: FeedPipe,
         peer: &PublisherName,
         wishes: &SubscribeOptions,
@@ -136,25 +136,25 @@ impl FeedReceiver {
         }
     }
 
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.live
     }
 
-    pub fn head(&self) -> Option<(u64, Timestamp)> {
+    pub(crate) fn head(&self) -> Option<(u64, Timestamp)> {
         self.head
     }
 
     /// Returns the number of entries with an open fate.
-    pub fn open_count(&self) -> u64 {
+    pub(crate) fn open_count(&self) -> u64 {
         self.pending.open().count() as u64
     }
 
-    pub fn on_head(&mut self, seq: u64, stored: Timestamp) {
+    pub(crate) fn on_head(&mut self, seq: u64, stored: Timestamp) {
         self.head = Some((seq, stored));
     }
 
     /// Handles SKIP. The first one says where the sender resumes.
-    pub fn on_skip(
+    pub(crate) fn on_skip(
         &mut self,
         peer: &PublisherName,
         skip: Skip,
@@ -197,7 +197,7 @@ impl FeedReceiver {
 
     /// Begins an entry in order. Returns false if the peer is out of turn, or if we have passed it and would not be
     /// told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         peer: &PublisherName,
         mark: Mark,
@@ -228,17 +228,17 @@ impl FeedReceiver {
     }
 
     /// May the peer answer a WANT for `seq`? Only what was asked for is read.
-    pub fn take_answer(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
+    pub(crate) fn take_answer(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
         self.asked.take(seq, now)
     }
 
     /// When the peer will have answered nothing for too long; `None` if nothing is asked for.
-    pub fn answer_late_at(&self) -> Option<Tick> {
+    pub(crate) fn answer_late_at(&self) -> Option<Tick> {
         self.asked.late_at()
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: EnvelopeOffer, core: &mut CoreState) {
+    pub(crate) fn offered(&mut self, offer: EnvelopeOffer, core: &mut CoreState) {
         let now = core.context.tick();
         let EnvelopeOffer { entry: FeedEntry { peer, seq, .. }, key, digest, publisher, .. } = offer;
         let Some(pending) = self.pending.find(seq) else { return };
@@ -261,7 +261,7 @@ impl FeedReceiver {
     }
 
     /// Moves the cursor past what is done, asks for what is due, and says ACK.
-    pub fn pump(
+    pub(crate) fn pump(
         &mut self,
         peer: &PublisherName,
         tally: &mut ReceivedTally,
@@ -293,7 +293,7 @@ impl FeedReceiver {
     }
 
     /// The next instant at which `pump` has something to do by itself.
-    pub fn timeout(&self) -> Option<Tick> {
+    pub(crate) fn timeout(&self) -> Option<Tick> {
         if !self.live {
             return None;
         }
@@ -305,7 +305,7 @@ impl FeedReceiver {
     }
 
     /// Returns the keys of entries that were offered on this stream and are not owed: nothing waits for them any more.
-    pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
+    pub(crate) fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
         let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))
     }

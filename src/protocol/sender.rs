@@ -23,11 +23,11 @@ use crate::protocol::state::Traffic;
 use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
-pub use tally::SentTally;
+pub(crate) use tally::SentTally;
 use wants::PendingWants;
 
 #[derive(Debug)]
-pub struct FeedSender {
+pub(crate) struct FeedSender {
     pub pipe: FeedPipe,
     pub last_frame: Tick,
     phase: SenderPhase,
@@ -89,7 +89,7 @@ enum SendDecision {
 
 impl FeedSender {
     /// The peer opened a stream and its HELLO was accepted.
-    pub fn new(pipe: FeedPipe, now: Tick) -> Self {
+    pub(crate) fn new(pipe: FeedPipe, now: Tick) -> Self {
         Self {
             pipe,
             last_frame: now,
@@ -106,7 +106,7 @@ impl FeedSender {
     }
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
-    pub fn read_on(&mut self, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn read_on(&mut self, context: &CoreContext, traffic: &mut Traffic) {
         without!(context, ReadFree => {
             self.unread = self.wants.are_open() && !self.pipe.has_room();
             if self.unread {
@@ -116,7 +116,7 @@ impl FeedSender {
         traffic.emit(TransportOutput::Resume { stream: self.pipe.stream });
     }
 
-    pub fn on_subscribe(
+    pub(crate) fn on_subscribe(
         &mut self,
         subscribe: Subscribe,
         disk: &CoreDisk,
@@ -139,7 +139,7 @@ impl FeedSender {
 
     /// Keeps `frames` until the first SKIP is sent, if the place where this feed resumes is still looked up. So an
     /// ACK behind SUBSCRIBE is judged the same however long that takes (PROTOCOL.md §5.2).
-    pub fn holds(&mut self, frames: &mut VecDeque<WireFrame>) -> bool {
+    pub(crate) fn holds(&mut self, frames: &mut VecDeque<WireFrame>) -> bool {
         let SenderPhase::Checking { held, .. } = &mut self.phase else { return false };
         held.extend(frames.drain(..));
         true
@@ -148,7 +148,7 @@ impl FeedSender {
     /// The store compared the cursor's marks with the journal: the feed goes on from the newest that agrees,
     /// or from the floor (PROTOCOL.md §5.2). Returns that place, and the frames that waited for it; `None` if this
     /// answers another question.
-    pub fn on_marks_checked(
+    pub(crate) fn on_marks_checked(
         &mut self,
         answered: Ticket,
         agrees: Option<Mark>,
@@ -187,7 +187,7 @@ impl FeedSender {
         Some((at.seq, held))
     }
 
-    pub fn on_ack(&mut self, ack: &AckFrame, tally: &mut SentTally) -> Result<(), FeedFault> {
+    pub(crate) fn on_ack(&mut self, ack: &AckFrame, tally: &mut SentTally) -> Result<(), FeedFault> {
         let SenderPhase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
         if ack.seq > live.position.seq {
             let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
@@ -212,13 +212,13 @@ impl FeedSender {
         Ok(())
     }
 
-    pub fn on_mode(&mut self, publisher: PublisherName, eager: bool) {
+    pub(crate) fn on_mode(&mut self, publisher: PublisherName, eager: bool) {
         if self.modes.len() < PEERS_MAX || self.modes.contains_key(&publisher) {
             self.modes.insert(publisher, eager);
         }
     }
 
-    pub fn on_entries(&mut self, read: Read, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn on_entries(&mut self, read: Read, context: &CoreContext, traffic: &mut Traffic) {
         match self.reading.take() {
             Some(ReadPurpose::Want) => {
                 self.on_wanted_entries(read, context, traffic);
@@ -239,7 +239,7 @@ impl FeedSender {
     }
 
     /// Sends the statements of `signer` before any carrier that is sent from now on.
-    pub fn show(&mut self, signer: IdentityKey) {
+    pub(crate) fn show(&mut self, signer: IdentityKey) {
         self.to_show.insert(signer);
     }
 
@@ -256,7 +256,7 @@ impl FeedSender {
     }
 
     /// Sends what there is to send and room for.
-    pub fn pump(
+    pub(crate) fn pump(
         &mut self,
         peer: &Peer,
         came: &mut BTreeSet<u64>,
@@ -348,17 +348,17 @@ impl FeedSender {
     }
 
     /// Entries that were sent in order and are not acknowledged.
-    pub fn unacked(&self) -> u64 {
+    pub(crate) fn unacked(&self) -> u64 {
         if let SenderPhase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
     }
 
     /// The last entry that was looked at.
-    pub fn looked_at(&self) -> Option<u64> {
+    pub(crate) fn looked_at(&self) -> Option<u64> {
         if let SenderPhase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
     }
 
     /// The next instant at which `pump` has something to do by itself.
-    pub fn timeout(&self) -> Option<Tick> {
+    pub(crate) fn timeout(&self) -> Option<Tick> {
         let SenderPhase::Live(live) = &self.phase else { return None };
         let has_skip = live.position.seq > live.told.seq && self.pipe.has_room();
         let skip = has_skip.then(|| live.told_at.plus_ms(SKIP_EVERY_MS));
@@ -366,7 +366,7 @@ impl FeedSender {
         [Some(self.next_head), skip, want].into_iter().flatten().min()
     }
 
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, SenderPhase::Live(_))
     }
 }
@@ -449,7 +449,7 @@ fn bounded(window: Window) -> Window {
 }
 
 /// Returns the HELLO of this node, with the state of our journal.
-pub fn hello(context: &CoreContext, disk: &CoreDisk) -> WireFrame {
+pub(crate) fn hello(context: &CoreContext, disk: &CoreDisk) -> WireFrame {
     let own = disk.ledger.statements.of(context.trust.own_key());
     WireFrame::Hello(Box::new(Hello {
         name: context.own_name().clone(),

@@ -19,11 +19,11 @@ use crate::protocol::steady::SteadyClock;
 use crate::record::{JournalEnds, Ledger, Note};
 use crate::time::Now;
 
-pub use statements::{STATEMENT_RATE, StatementSpread};
+pub(crate) use statements::{STATEMENT_RATE, StatementSpread};
 
 /// Outputs to be handed out, and everything that came and waits for an answer.
 #[derive(Debug)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     outputs: VecDeque<Output>,
     /// How many questions were numbered.
     tickets: u64,
@@ -34,7 +34,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             outputs: VecDeque::new(),
             tickets: 0,
@@ -44,34 +44,34 @@ impl Traffic {
         }
     }
 
-    pub fn ticket(&mut self) -> Ticket {
+    pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
     }
 
-    pub fn emit(&mut self, output: impl Into<Output>) {
+    pub(crate) fn emit(&mut self, output: impl Into<Output>) {
         self.outputs.push_back(output.into());
     }
 
-    pub fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
 
-    pub fn next_output(&mut self) -> Option<Output> {
+    pub(crate) fn next_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 }
 
 /// All three, for functions that use all of them.
 #[derive(Debug)]
-pub struct CoreState {
+pub(crate) struct CoreState {
     pub context: CoreContext,
     pub disk: CoreDisk,
     pub traffic: Traffic,
 }
 
 impl CoreState {
-    pub fn new(
+    pub(crate) fn new(
         config: CoreConfig,
         trust: Arc<TrustList>,
         ledger: Ledger,
@@ -85,16 +85,16 @@ impl CoreState {
         Self { context: CoreContext { config, trust, now, clock }, disk, traffic }
     }
 
-    pub fn note(&mut self, note: Note) {
+    pub(crate) fn note(&mut self, note: Note) {
         self.disk.note(note, self.context.tick());
     }
 
-    pub fn forget_release(&mut self, key: EventKey) {
+    pub(crate) fn forget_release(&mut self, key: EventKey) {
         self.disk.forget_release(key, self.context.tick());
     }
 
     /// Hands a batch to the store if it is time for one.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let Self { context, disk, traffic } = self;
         let append = disk.appender.flush(&disk.ledger, context.tick(), || traffic.ticket());
         let Some(append) = append else { return };

@@ -11,7 +11,7 @@ use crate::time::{Now, Tick, Timestamp};
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Clone, Debug)]
-pub struct SteadyClock {
+pub(crate) struct SteadyClock {
     base: Timestamp,
     base_tick: Tick,
     off: bool,
@@ -25,7 +25,7 @@ pub struct SteadyClock {
 
 /// The change that a reading made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockChange {
+pub(crate) enum ClockChange {
     Off,
     Ok,
 }
@@ -33,7 +33,7 @@ pub enum ClockChange {
 impl SteadyClock {
     /// `persisted` is the last time in the journal; zero if it has none. Only the wall clock can say how long no
     /// process ran: up to an hour is believed.
-    pub fn new(persisted: Timestamp, now: Now) -> Self {
+    pub(crate) fn new(persisted: Timestamp, now: Now) -> Self {
         let believed = persisted == Timestamp(0) || now.wall.since_ms(persisted) <= CLOCK_JUMP_MS;
         let base = if believed { persisted.max(now.wall) } else { persisted };
         Self {
@@ -48,21 +48,21 @@ impl SteadyClock {
     }
 
     /// Steady time at `now`.
-    pub fn at(&self, now: Now) -> Timestamp {
+    pub(crate) fn at(&self, now: Now) -> Timestamp {
         self.base.plus_ms(now.tick.since_ms(self.base_tick))
     }
 
     /// Returns steady time if it may be used to expire things.
-    pub fn trusted(&self, now: Now) -> Option<Timestamp> {
+    pub(crate) fn trusted(&self, now: Now) -> Option<Timestamp> {
         (!self.off).then(|| self.at(now))
     }
 
-    pub fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         self.off
     }
 
     /// Compares both clocks; to be called before each input.
-    pub fn update(&mut self, now: Now) -> Option<ClockChange> {
+    pub(crate) fn update(&mut self, now: Now) -> Option<ClockChange> {
         let steady = self.at(now);
         let (ahead, behind) = (now.wall.since_ms(steady), steady.since_ms(now.wall));
         let gain = self.gained_ms.saturating_add(ahead);
@@ -89,7 +89,7 @@ impl SteadyClock {
     }
 
     /// A peer's HELLO said what time it has. `configured` is how many peers there are.
-    pub fn peer_says(
+    pub(crate) fn peer_says(
         &mut self,
         peer: &PublisherName,
         theirs: Timestamp,
@@ -113,7 +113,7 @@ impl SteadyClock {
     }
 
     /// The wall clock is right: from now on steady time starts from it.
-    pub fn accept(&mut self, now: Now) -> ClockChange {
+    pub(crate) fn accept(&mut self, now: Now) -> ClockChange {
         self.rebase(now);
         self.off = false;
         self.confirmed(now);
@@ -122,7 +122,7 @@ impl SteadyClock {
 
     /// Returns by how much steady time was put back since the last call, in ms: timed actions are done that much
     /// earlier.
-    pub fn take_put_back(&mut self) -> u64 {
+    pub(crate) fn take_put_back(&mut self) -> u64 {
         std::mem::take(&mut self.put_back_ms)
     }
 

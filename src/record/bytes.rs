@@ -45,25 +45,25 @@ pub enum RecordError {
 
 /// Kinds of record. A number is never used again for something else.
 mod kind {
-    pub const CARRIER: u8 = 1;
-    pub const ADVANCED: u8 = 2;
-    pub const OWED: u8 = 3;
-    pub const SETTLED: u8 = 4;
-    pub const REJECTED: u8 = 5;
-    pub const FEED: u8 = 6;
-    pub const POSITION: u8 = 7;
-    pub const FLOOR: u8 = 8;
-    pub const STEADY: u8 = 9;
-    pub const EQUIVOCATION: u8 = 10;
-    pub const STATEMENT: u8 = 11;
-    pub const MISSING: u8 = 12;
-    pub const READ_AGAIN: u8 = 13;
-    pub const RESUMED: u8 = 14;
-    pub const CONSUMER_GONE: u8 = 15;
-    pub const REWOUND: u8 = 16;
-    pub const RELEASED: u8 = 17;
-    pub const LOST: u8 = 18;
-    pub const GENERATION: u8 = 19;
+    pub(crate) const CARRIER: u8 = 1;
+    pub(crate) const ADVANCED: u8 = 2;
+    pub(crate) const OWED: u8 = 3;
+    pub(crate) const SETTLED: u8 = 4;
+    pub(crate) const REJECTED: u8 = 5;
+    pub(crate) const FEED: u8 = 6;
+    pub(crate) const POSITION: u8 = 7;
+    pub(crate) const FLOOR: u8 = 8;
+    pub(crate) const STEADY: u8 = 9;
+    pub(crate) const EQUIVOCATION: u8 = 10;
+    pub(crate) const STATEMENT: u8 = 11;
+    pub(crate) const MISSING: u8 = 12;
+    pub(crate) const READ_AGAIN: u8 = 13;
+    pub(crate) const RESUMED: u8 = 14;
+    pub(crate) const CONSUMER_GONE: u8 = 15;
+    pub(crate) const REWOUND: u8 = 16;
+    pub(crate) const RELEASED: u8 = 17;
+    pub(crate) const LOST: u8 = 18;
+    pub(crate) const GENERATION: u8 = 19;
 }
 
 /// The fields of a carrier that the store needs without decoding its envelope: enough for index, seen set and
@@ -99,7 +99,7 @@ impl CarrierHead {
 
 /// A record read as far as a replay needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordGlance {
+pub(crate) enum RecordGlance {
     Carrier(CarrierHead),
     Note(Note),
 }
@@ -158,7 +158,7 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
 ///
 /// # Errors
 /// [`RecordError`]; a note is one too.
-pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
+pub(crate) fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
     let mut input = ByteInput(bytes);
     match input.u8()? {
         kind::CARRIER => {}
@@ -177,7 +177,7 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
 ///
 /// # Errors
 /// [`RecordError`].
-pub fn glance(bytes: &[u8]) -> Result<RecordGlance, RecordError> {
+pub(crate) fn glance(bytes: &[u8]) -> Result<RecordGlance, RecordError> {
     let mut input = ByteInput(bytes);
     let number = input.u8()?;
     if number == kind::CARRIER {

@@ -3,13 +3,13 @@
 //! Nothing here touches a disk.
 
 #[cfg(any(feature = "node", feature = "sim"))]
-pub mod bytes;
+pub(crate) mod bytes;
 mod consumer_name;
-pub mod feed_state;
-pub mod ledger;
-pub mod losses;
-pub mod owed;
-pub mod rejected;
+pub(crate) mod feed_state;
+pub(crate) mod ledger;
+pub(crate) mod losses;
+pub(crate) mod owed;
+pub(crate) mod rejected;
 
 use std::sync::Arc;
 
@@ -20,10 +20,11 @@ use crate::wire::{Mark, VerdictCode};
 
 pub use consumer_name::ConsumerName;
 pub use feed_state::FeedState;
-pub use ledger::{Ledger, Position};
-pub use losses::{BrokenEntry, Loss, Losses};
-pub use owed::{Owed, OwedEntries};
-pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
+pub use ledger::Ledger;
+pub(crate) use ledger::Position;
+pub(crate) use losses::{BrokenEntry, Loss, Losses};
+pub(crate) use owed::{Owed, OwedEntries};
+pub(crate) use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
 
 /// A record that the core asks the store to append, in the order given, as one batch.
 #[derive(Clone, Debug)]
@@ -177,7 +178,7 @@ impl JournalEnds {
 
 /// A reason for which the lowest rejected place of a feed is kept.
 #[cfg(any(feature = "node", feature = "sim"))]
-pub const CURABLE_REASONS: [VerdictCode; 7] = [
+pub(crate) const CURABLE_REASONS: [VerdictCode; 7] = [
     VerdictCode::UnknownPublisher,
     VerdictCode::UnknownKey,
     VerdictCode::RelayNotAllowed,

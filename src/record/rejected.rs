@@ -17,7 +17,7 @@ const DEFERRED_REASONS: usize = 4;
 /// Places of one feed: one for each curable reason, and for what is deferred one for each publisher up to a bound,
 /// and one for all others.
 #[cfg(any(feature = "node", feature = "sim"))]
-pub const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
+pub(crate) const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
 
 /// The place from which to read again when the reason is cured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use crate::time::Timestamp;
 
 /// The look of an event: its label, the length of its body, and its recipients.
 #[derive(Clone, Debug)]
-pub struct EventLook {
+pub(crate) struct EventLook {
     pub tlp: Tlp,
     pub body_bytes: usize,
     pub to: Vec<PublisherName>,
 }
 
 impl EventLook {
-    pub const PLAIN: Self = Self { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
+    pub(crate) const PLAIN: Self = Self { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
 }
 
 /// The event that the pipeline of `publisher` makes as its `nth`.

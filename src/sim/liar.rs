@@ -16,7 +16,7 @@ use crate::wire::{
 };
 
 /// Time between two rounds of a flood, in ms.
-pub const ROUND_MS: u64 = 50;
+pub(crate) const ROUND_MS: u64 = 50;
 
 const HOUR_MS: u64 = 3_600_000;
 

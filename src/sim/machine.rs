@@ -29,9 +29,9 @@ use crate::store::seen::memory::MemorySeen;
 use crate::time::{Now, Tick, Timestamp};
 
 /// Simulated time begins here: 20 minutes after midnight.
-pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
+pub(crate) const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
 
-pub const KEEP_MS: u64 = 30 * 24 * 3_600_000;
+pub(crate) const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
 #[derive(Debug)]
 pub struct SimMachine {

@@ -7,20 +7,20 @@
 //! finds nothing is one run.
 
 mod event_look;
-pub mod faults;
+pub(crate) mod faults;
 mod founding;
 mod harm;
-pub mod liar;
-pub mod machine;
-pub mod network;
-pub mod oracle;
-pub mod pipeline;
-pub mod plan;
+pub(crate) mod liar;
+pub(crate) mod machine;
+pub(crate) mod network;
+pub(crate) mod oracle;
+pub(crate) mod pipeline;
+pub(crate) mod plan;
 mod positions;
-pub mod quiescence;
-pub mod scheduler;
-pub mod tally;
-pub mod world;
+pub(crate) mod quiescence;
+pub(crate) mod scheduler;
+pub(crate) mod tally;
+pub(crate) mod world;
 
 pub use faults::{SeenPart, SimFault};
 pub use liar::{Flood, Lie};

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// One client of the HTTP door, since the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientStatus {
+pub(crate) struct ClientStatus {
     pub name: PublisherName,
     /// A request of it is being answered.
     pub connected: bool,
@@ -26,7 +26,7 @@ pub struct ClientStatus {
 
 /// The entries behind `after`, up to and with `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadSpan {
+pub(crate) struct ReadSpan {
     pub after: u64,
     pub to: u64,
 }

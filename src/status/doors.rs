@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// One door of `intelmesh.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DoorStatus {
+pub(crate) struct DoorStatus {
     /// A consumer's is the name of its position, too.
     pub name: String,
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub struct DoorStatus {
 
 /// Since when a door does not reach its other end, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DoorDown {
+pub(crate) struct DoorDown {
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
     pub what: String,
@@ -32,7 +32,7 @@ pub struct DoorDown {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DoorWay {
+pub(crate) enum DoorWay {
     /// Into the mesh.
     Submit(SubmitState),
     /// Out of it.
@@ -40,7 +40,7 @@ pub enum DoorWay {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SubmitState {
+pub(crate) struct SubmitState {
     /// `socket`, `intelmq-tcp`, `intelmq-redis`.
     pub from: String,
     /// The address on which it listens, or the source that it reads; without passwords.
@@ -54,7 +54,7 @@ pub struct SubmitState {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ConsumerState {
+pub(crate) struct ConsumerState {
     /// `intelmq-tcp`, `intelmq-redis`.
     pub to: String,
     /// The address to which it connects; without passwords.
@@ -81,7 +81,7 @@ pub struct ConsumerState {
 
 /// `aside/NAME.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DoorAside {
+pub(crate) struct DoorAside {
     /// Below the node's lasting state.
     pub file: String,
     pub lines: u64,

@@ -14,30 +14,30 @@ use super::{FeedSide, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
-pub use line::health_line;
+pub(crate) use line::health_line;
 
 /// A feed or a consumer lags if its oldest unread entry is older than this, in seconds.
-pub const LAG_SHOWN_S: f64 = 60.0;
+pub(crate) const LAG_SHOWN_S: f64 = 60.0;
 
 /// A connection without a frame of a feed for this long is silent, in ms: a frame comes at least every 10 s, and at
 /// 30 s the protocol closes it.
-pub const SILENT_SHOWN_AFTER_MS: u64 = 25_000;
+pub(crate) const SILENT_SHOWN_AFTER_MS: u64 = 25_000;
 
 /// An incident is shown for this long, in ms; the counters stay (CONTRACT.md §6.2).
-pub const INCIDENT_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const INCIDENT_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Less free space than this is low, in bytes.
-pub const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Fewer files than this that can still be made are few. A day of the seen set and the link index takes about 20.
-pub const DISK_LOW_INODES: u64 = 1_000;
+pub(crate) const DISK_LOW_INODES: u64 = 1_000;
 
 /// A reader is about to lose entries if its unread ones fill this share of `keep_bytes` (decisions/0001).
-pub const RETENTION_SHORT_SHARE: f64 = 0.8;
+pub(crate) const RETENTION_SHORT_SHARE: f64 = 0.8;
 
 /// After how long each state is worth a warning. Tests with real nodes shorten them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HealthThresholds {
+pub(crate) struct HealthThresholds {
     /// A node that started less long ago is starting, in ms.
     pub start_ms: u64,
     /// A peer that is away for less is called silent and not down: it restarts, or its line flaps. In ms.
@@ -61,7 +61,7 @@ impl HealthThresholds {
     /// So many times shorter.
     #[must_use]
     #[cfg(feature = "sim")]
-    pub fn divided_by(self, by: u32) -> Self {
+    pub(crate) fn divided_by(self, by: u32) -> Self {
         let by_ms = u64::from(by.max(1));
         Self {
             start_ms: self.start_ms / by_ms,
@@ -179,7 +179,7 @@ impl HealthCode {
 }
 
 /// Everything that is wrong in `facts` at `now`, worst first. Reads all but `ok`, `starting` and `health`.
-pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -> Vec<HealthItem> {
+pub(crate) fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -> Vec<HealthItem> {
     let mut found = Vec::new();
     disk(facts, &mut found);
     clock(facts, &mut found);

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 const CARRIED_MAX: usize = 1_024;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Incidents {
+pub(crate) struct Incidents {
     /// As they were shown last.
     shown: Vec<HealthItem>,
     /// The operator has seen every incident up to then.
@@ -25,7 +25,7 @@ pub struct Incidents {
 
 /// The result of the operator's `status --ack CODE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acknowledged {
+pub(crate) enum Acknowledged {
     /// So many incidents are not shown any more.
     Incidents(usize),
     /// There is nothing under this code.
@@ -37,14 +37,14 @@ pub enum Acknowledged {
 impl Incidents {
     /// Returns the incidents for a new process. Rejects of doors are left out: they lie on disk, and are read from
     /// there.
-    pub fn carried_over(self) -> Self {
+    pub(crate) fn carried_over(self) -> Self {
         let on_disk = |found: &&HealthItem| found.code == HealthCode::DoorRejects;
         let carried = self.shown.iter().filter(|found| !on_disk(found)).cloned().collect();
         Self { carried, ..self }
     }
 
     /// Returns the items of `derived` (worst first) to show, with those that an earlier process showed.
-    pub fn take_up(&mut self, derived: Vec<HealthItem>, now: Timestamp) -> Vec<HealthItem> {
+    pub(crate) fn take_up(&mut self, derived: Vec<HealthItem>, now: Timestamp) -> Vec<HealthItem> {
         let mut health: Vec<HealthItem> =
             derived.into_iter().filter(|found| self.is_shown(found, now)).collect();
         // What this process knows of is not carried any more: it ends with what this process knows.
@@ -65,7 +65,12 @@ impl Incidents {
     }
 
     /// The operator has seen what stands in `health` under `code`.
-    pub fn acknowledge(&mut self, code: HealthCode, health: &[HealthItem], now: Timestamp) -> Acknowledged {
+    pub(crate) fn acknowledge(
+        &mut self,
+        code: HealthCode,
+        health: &[HealthItem],
+        now: Timestamp,
+    ) -> Acknowledged {
         let of_code = || health.iter().filter(|found| found.code == code);
         let incidents = of_code().filter(|found| found.incident).count();
         if incidents == 0 {
@@ -78,13 +83,13 @@ impl Incidents {
     }
 
     /// Forgets items about a consumer or a peer that is gone.
-    pub fn forget(&mut self, is_gone: impl Fn(&HealthItem) -> bool) {
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&HealthItem) -> bool) {
         self.carried.retain(|old| !is_gone(old));
     }
 }
 
 /// Returns true if both are about the same thing.
-pub fn is_same(one: &HealthItem, other: &HealthItem) -> bool {
+pub(crate) fn is_same(one: &HealthItem, other: &HealthItem) -> bool {
     (one.code, &one.peer, &one.consumer, &one.door, one.side)
         == (other.code, &other.peer, &other.consumer, &other.door, other.side)
         && one.incident == other.incident

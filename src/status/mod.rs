@@ -2,12 +2,13 @@
 //! the metrics (CONTRACT.md §6). `health` derives the problems from it, and `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
-pub mod clients;
-pub mod doors;
-pub mod health;
-pub mod incidents;
+pub(crate) mod clients;
+pub(crate) mod doors;
+pub(crate) mod health;
+pub(crate) mod incidents;
 #[cfg(feature = "node")]
-pub mod render;
+pub(crate) mod render;
+pub(crate) mod rfc3339;
 
 use std::collections::BTreeMap;
 
@@ -16,21 +17,22 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
-pub use clients::{ClientStatus, ReadSpan};
-pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
-pub use health::{HealthCode, HealthThresholds, derive, health_line};
+pub(crate) use clients::{ClientStatus, ReadSpan};
+pub(crate) use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
+pub use health::HealthCode;
+pub(crate) use health::{HealthThresholds, derive, health_line};
 #[cfg(feature = "node")]
 pub(crate) use health::{bytes_text, span_text};
-pub use incidents::Incidents;
+pub(crate) use incidents::Incidents;
 #[cfg(feature = "node")]
-pub use render::render;
+pub(crate) use render::render;
 
 /// Name and number of the JSON form. Within a number keys are only added.
-pub const STATUS_SCHEMA: &str = "intelmesh.status/1";
+pub(crate) const STATUS_SCHEMA: &str = "intelmesh.status/1";
 
 /// The whole state of a node at one moment (mirrors CONTRACT.md §6). An unknown value is absent, never 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub schema: String,
     pub name: PublisherName,
     pub peer_id: String,
@@ -79,7 +81,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Writes `health`, `ok` and `starting` from everything else.
-    pub fn judge(&mut self, thresholds: &HealthThresholds, incidents: &mut Incidents, now: Timestamp) {
+    pub(crate) fn judge(&mut self, thresholds: &HealthThresholds, incidents: &mut Incidents, now: Timestamp) {
         let derived = derive(self, thresholds, now);
         self.health = incidents.take_up(derived, now);
         let peers_come = self.starts(thresholds) && self.watched().any(PeerStatus::is_away);
@@ -95,14 +97,14 @@ impl Snapshot {
     }
 
     /// The peers that have to be connected for all to be well.
-    pub fn watched(&self) -> impl Iterator<Item = &PeerStatus> {
+    pub(crate) fn watched(&self) -> impl Iterator<Item = &PeerStatus> {
         self.peers.iter().filter(|peer| peer.is_watched())
     }
 }
 
 /// One reason why not all is well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HealthItem {
+pub(crate) struct HealthItem {
     pub code: HealthCode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
@@ -132,7 +134,7 @@ pub enum FeedSide {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClockStatus {
+pub(crate) struct ClockStatus {
     /// False while wall clock and steady time disagree, and nothing expires (decisions/0009).
     pub ok: bool,
     /// The machine's time, and the right one by steady time; given only while they disagree.
@@ -143,7 +145,7 @@ pub struct ClockStatus {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct JournalStatus {
+pub(crate) struct JournalStatus {
     /// In hex.
     pub log_id: String,
     /// `last_seq + 1` if nothing is held.
@@ -162,7 +164,7 @@ pub struct JournalStatus {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SeenStatus {
+pub(crate) struct SeenStatus {
     pub ids: u64,
     /// The oldest instant for which the seen set is complete.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
@@ -184,7 +186,7 @@ pub struct EventFailures {
 
 /// The file system that holds the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DiskStatus {
+pub(crate) struct DiskStatus {
     pub free_bytes: u64,
     /// Files and directories that can still be made; absent on a file system without such a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,7 +311,7 @@ pub enum PeerFaultKind {
 
 /// A publisher of events that were not taken because this node does not trust it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnknownPublisher {
+pub(crate) struct UnknownPublisher {
     pub name: PublisherName,
     /// Since the start of the node.
     pub events: u64,
@@ -326,7 +328,7 @@ pub struct UnknownPublisher {
 
 /// Events of this node that cannot reach their recipients: these are not reachable peers, and no relay may carry them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotDeliverable {
+pub(crate) struct NotDeliverable {
     pub events: u64,
     /// The recipients of these events.
     pub recipients: Vec<PublisherName>,
@@ -431,7 +433,7 @@ pub struct ConsumerStatus {
 
 /// Somebody who knocked with a key that is in no peer file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StrangerStatus {
+pub(crate) struct StrangerStatus {
     pub key: String,
     pub address: String,
     pub count: u64,
@@ -440,7 +442,7 @@ pub struct StrangerStatus {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Equivocation {
+pub(crate) struct Equivocation {
     pub publisher: PublisherName,
     pub count: u64,
     #[serde(with = "rfc3339")]
@@ -452,7 +454,7 @@ pub struct Equivocation {
 
 /// Something that went wrong. `what` begins with `FILE:LINE:` if a file is to blame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShownProblem {
+pub(crate) struct ShownProblem {
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
     pub what: String,
@@ -463,38 +465,23 @@ pub struct ShownProblem {
     pub code: Option<HealthCode>,
 }
 
-/// Times in JSON are RFC 3339.
-pub(crate) mod rfc3339 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::time::Timestamp;
-
-    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(at)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Timestamp::parse_rfc3339(&text)
-            .ok_or_else(|| D::Error::custom(format!("\"{text}\" is not an RFC 3339 time")))
-    }
-}
-
-/// The same, if the time may be absent.
+/// RFC 3339, if the time may be absent.
 pub(crate) mod rfc3339_or_absent {
     use serde::{Deserializer, Serializer};
 
     use super::rfc3339;
     use crate::time::Timestamp;
 
-    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
         match at {
             Some(at) => rfc3339::serialize(at, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
         rfc3339::deserialize(deserializer).map(Some)
     }
 }

@@ -15,7 +15,7 @@ const STRANGERS_SHOWN: usize = 5;
 const ALIKE_SHOWN: usize = 3;
 
 /// The whole of `status`.
-pub fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
+pub(crate) fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
     let mut lines = Lines::default();
     lines.push(health_line(snapshot));
     reasons(snapshot, &mut lines);

@@ -7,7 +7,7 @@ use std::io;
 use bytes::Bytes;
 
 /// Suffix of a file that is being made; such a file is removed at start.
-pub const NEW_SUFFIX: &str = ".new";
+pub(crate) const NEW_SUFFIX: &str = ".new";
 
 /// Named files in one directory. A write may be lost or torn until [`Disk::sync`] of its file returned; a name that was
 /// made, changed or removed may be as before until [`Disk::sync_names`] returned. A sync that failed may have left
@@ -78,12 +78,12 @@ impl Space {
 
 /// Returns true if this error says that the medium cannot give these bytes (`EIO`), as with a bad block. Others of the
 /// same file may still be read.
-pub fn is_bad_block(error: &io::Error) -> bool {
+pub(crate) fn is_bad_block(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     error.raw_os_error() == Some(EIO)
 }
 
 /// Returns true if this error says that there is no room, rather than that the disk is broken.
-pub fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -57,7 +57,7 @@ impl FileDisk {
 ///
 /// # Errors
 /// The error of the system.
-pub fn space_of(dir: &Path) -> io::Result<Space> {
+pub(crate) fn space_of(dir: &Path) -> io::Result<Space> {
     let found = statvfs(dir)?;
     let unit = found.f_frsize;
     Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
@@ -67,7 +67,7 @@ pub fn space_of(dir: &Path) -> io::Result<Space> {
 ///
 /// # Errors
 /// The error of the system.
-pub fn free_inodes_of(dir: &Path) -> io::Result<Option<u64>> {
+pub(crate) fn free_inodes_of(dir: &Path) -> io::Result<Option<u64>> {
     let found = statvfs(dir)?;
     Ok((found.f_files > 0).then_some(found.f_favail))
 }

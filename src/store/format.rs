@@ -47,19 +47,19 @@ impl OtherFormat {
 
 /// The first eight bytes of a derived file: seven that name the kind, and the version as a digit.
 #[derive(Clone, Copy, Debug)]
-pub struct FileFormat {
+pub(crate) struct FileFormat {
     kind: [u8; 7],
     version: u8,
     derived: &'static str,
 }
 
 impl FileFormat {
-    pub const fn new(kind: [u8; 7], version: u8, derived: &'static str) -> Self {
+    pub(crate) const fn new(kind: [u8; 7], version: u8, derived: &'static str) -> Self {
         assert!(version < 10, "the version is one digit");
         Self { kind, version, derived }
     }
 
-    pub const fn magic(&self) -> [u8; 8] {
+    pub(crate) const fn magic(&self) -> [u8; 8] {
         let [a, b, c, d, e, f, g] = self.kind;
         [a, b, c, d, e, f, g, b'0' + self.version]
     }
@@ -68,7 +68,7 @@ impl FileFormat {
     ///
     /// # Errors
     /// [`OtherFormat`]: it is of this kind and of another version.
-    pub fn check(&self, label: &str, bytes: &[u8]) -> Result<bool, OtherFormat> {
+    pub(crate) fn check(&self, label: &str, bytes: &[u8]) -> Result<bool, OtherFormat> {
         match bytes.split_first_chunk::<7>() {
             Some((kind, [digit, ..])) if *kind == self.kind && digit.is_ascii_digit() => {
                 let (found, reads) = (u32::from(digit - b'0'), u32::from(self.version));

@@ -5,31 +5,31 @@
 //! that nobody can publish bytes that look like records. Which frames there are is not known here.
 
 /// Bytes of a frame before its record.
-pub const FRAME_HEAD_BYTES: usize = 12;
+pub(crate) const FRAME_HEAD_BYTES: usize = 12;
 
 /// The largest record: the largest envelope with its path, or a feed's state with all that it is owed.
-pub const RECORD_BYTES_MAX: usize = crate::limits::FRAME_BYTES_MAX;
+pub(crate) const RECORD_BYTES_MAX: usize = crate::limits::FRAME_BYTES_MAX;
 
 /// How often CRCs over all that lies behind a broken place are computed, at most.
 const CRC_PASSES: usize = 16;
 
 /// A whole frame that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundFrame {
+pub(crate) struct FoundFrame {
     pub batch: u32,
     /// Length of its record, which begins [`FRAME_HEAD_BYTES`] behind the start of the frame.
     pub record_bytes: usize,
 }
 
 impl FoundFrame {
-    pub fn frame_bytes(&self) -> usize {
+    pub(crate) fn frame_bytes(&self) -> usize {
         FRAME_HEAD_BYTES + self.record_bytes
     }
 }
 
 /// Describes the bytes at a place where a frame should begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameLook {
+pub(crate) enum FrameLook {
     Whole(FoundFrame),
     /// Nothing was written here: the end of the file, or reserved zeros.
     End,
@@ -39,7 +39,7 @@ pub enum FrameLook {
 }
 
 /// Appends a frame. `write` appends its record.
-pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&batch.to_le_bytes());
@@ -51,7 +51,7 @@ pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec
 }
 
 /// Looks at the start of `bytes`.
-pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
+pub(crate) fn look(bytes: &[u8], salt: u32) -> FrameLook {
     let Some(head) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
         return if bytes.iter().all(|b| *b == 0) {
             FrameLook::End
@@ -83,7 +83,7 @@ pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
 /// The first frame of a batch names its own offset, which a publisher cannot foresee: those are looked at first, then
 /// all others. Each pass computes CRCs over at most `CRC_PASSES` times what is there, or else an envelope full of
 /// lengths that lie could keep a start busy for hours.
-pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
+pub(crate) fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
     let begins = |batch: u64, here: u64| batch == here && batch > at;
     let belongs = |batch: u64, here: u64| batch > at && batch <= here;
     any_whole(bytes, salt, at, begins) || any_whole(bytes, salt, at, belongs)

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// The format that stands at the start of an index.
-pub const FORMAT: FileFormat = FileFormat::new(*b"imeshix", 3, "that file");
+pub(crate) const FORMAT: FileFormat = FileFormat::new(*b"imeshix", 3, "that file");
 
 pub(super) const HEAD_BYTES: usize = 96;
 const PLACE_BYTES: usize = 36;
@@ -27,13 +27,13 @@ const ROW_BYTES: usize = 20;
 const ROWS_AT_ONCE: usize = 128;
 
 /// Returns the name of the index beside the segment with this first seq.
-pub fn file_name(first: u64) -> String {
+pub(crate) fn file_name(first: u64) -> String {
     format!("{first:020}.idx")
 }
 
 /// Describes a segment without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentSummary {
+pub(crate) struct SegmentSummary {
     /// Seq before its first carrier, and the check there.
     pub floor: Mark,
     pub last: Mark,
@@ -47,15 +47,15 @@ pub struct SegmentSummary {
 }
 
 impl SegmentSummary {
-    pub fn empty(floor: Mark, end: u64) -> Self {
+    pub(crate) fn empty(floor: Mark, end: u64) -> Self {
         Self { floor, last: floor, end, oldest: Timestamp(0), newest: Timestamp(0), content: 0 }
     }
 
-    pub fn carriers(&self) -> u64 {
+    pub(crate) fn carriers(&self) -> u64 {
         self.last.seq - self.floor.seq
     }
 
-    pub fn holds(&self, seq: u64) -> bool {
+    pub(crate) fn holds(&self, seq: u64) -> bool {
         seq > self.floor.seq && seq <= self.last.seq
     }
 
@@ -71,7 +71,7 @@ impl SegmentSummary {
 
 /// Describes one carrier without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexPlace {
+pub(crate) struct IndexPlace {
     /// Offset of its frame, in bytes from the start of its segment.
     pub offset: u32,
     /// The running check after it.
@@ -96,36 +96,36 @@ impl IndexPlace {
 
 /// The index of a segment, whole, in memory.
 #[derive(Clone, Debug)]
-pub struct SegmentIndex {
+pub(crate) struct SegmentIndex {
     pub summary: SegmentSummary,
     places: Vec<IndexPlace>,
     uuids: BTreeSet<(Uuid, u64)>,
 }
 
 impl SegmentIndex {
-    pub fn new(floor: Mark, end: u64) -> Self {
+    pub(crate) fn new(floor: Mark, end: u64) -> Self {
         Self { summary: SegmentSummary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
     /// Adds a carrier; the next one begins at `offset`.
-    pub fn add(&mut self, head: &CarrierHead, offset: u64) {
+    pub(crate) fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
         self.places.push(IndexPlace { offset: offset as u32, check: head.mark.check, key: head.key });
         self.uuids.insert((head.uuid, head.mark.seq));
     }
 
-    pub fn place(&self, seq: u64) -> Option<IndexPlace> {
+    pub(crate) fn place(&self, seq: u64) -> Option<IndexPlace> {
         let nth = usize::try_from(seq.checked_sub(self.summary.floor.seq + 1)?).ok()?;
         self.places.get(nth).copied()
     }
 
     /// Returns the seqs of carriers with a UUID from `low` to `high`, both included; at most `limit`.
-    pub fn between(&self, low: Uuid, high: Uuid, limit: usize) -> Vec<u64> {
+    pub(crate) fn between(&self, low: Uuid, high: Uuid, limit: usize) -> Vec<u64> {
         self.uuids.range((low, 0)..=(high, u64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
     }
 
     /// Encodes the file of this index.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.places.len() * (PLACE_BYTES + ROW_BYTES));
         self.places.iter().for_each(|place| place.put(&mut body));
         for (uuid, seq) in &self.uuids {
@@ -157,7 +157,7 @@ fn head(summary: &SegmentSummary, body_crc: u32) -> Vec<u8> {
 }
 
 /// Reads the summary in the index beside a segment; `None` if that is missing, torn or another version's.
-pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32)> {
+pub(crate) fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32)> {
     let bytes = disk.read(&file_name(first), 0, HEAD_BYTES).ok()?;
     let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
     let number =
@@ -178,7 +178,7 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32
 }
 
 /// Checks if the rest of the file is as its head says. Costs a read of the whole.
-pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
+pub(crate) fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
     let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
     body.is_ok_and(|body| body.len() == len && crc32c::crc32c(&body) == body_crc)
@@ -188,7 +188,7 @@ pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bo
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn place_on_disk(
+pub(crate) fn place_on_disk(
     disk: &impl Disk,
     summary: &SegmentSummary,
     seq: u64,
@@ -203,7 +203,7 @@ pub fn place_on_disk(
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn between_on_disk(
+pub(crate) fn between_on_disk(
     disk: &impl Disk,
     summary: &SegmentSummary,
     (low, high): (Uuid, Uuid),

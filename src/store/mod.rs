@@ -5,27 +5,27 @@
 
 #[cfg(feature = "node")]
 mod days;
-pub mod disk;
-pub mod engine;
+pub(crate) mod disk;
+pub(crate) mod engine;
 mod error;
 #[cfg(feature = "node")]
-pub mod file_disk;
-pub mod format;
-pub mod frame;
-pub mod index;
-pub mod journal;
-pub mod links;
+pub(crate) mod file_disk;
+pub(crate) mod format;
+pub(crate) mod frame;
+pub(crate) mod index;
+pub(crate) mod journal;
+pub(crate) mod links;
 #[cfg(any(test, feature = "sim"))]
-pub mod memory_disk;
-pub mod newest;
-pub mod seen;
-pub mod segment;
+pub(crate) mod memory_disk;
+pub(crate) mod newest;
+pub(crate) mod seen;
+pub(crate) mod segment;
 #[cfg(feature = "node")]
-pub mod service;
+pub(crate) mod service;
 
-pub use engine::{EngineConfig, StoreError, StoreOpening, StoreProblem};
+pub(crate) use engine::{EngineConfig, StoreError, StoreOpening, StoreProblem};
 #[cfg(any(test, feature = "sim"))]
-pub use error::JournalError;
+pub(crate) use error::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
 mod crash_images;
@@ -36,4 +36,4 @@ mod derived_images;
 pub mod testing;
 
 #[cfg(feature = "node")]
-pub use service::{Store, StoreDirs, StoreStats};
+pub(crate) use service::{Store, StoreDirs, StoreStats};

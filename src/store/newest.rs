@@ -14,13 +14,13 @@ use crate::identity::LogId;
 use crate::record::bytes::{RecordGlance, encode_note, glance};
 use crate::record::{ConsumerName, Ledger, Position};
 
-pub const FILE: &str = "newest";
+pub(crate) const FILE: &str = "newest";
 
-pub const FORMAT: FileFormat = FileFormat::new(*b"imeshnw", 1, "that file");
+pub(crate) const FORMAT: FileFormat = FileFormat::new(*b"imeshnw", 1, "that file");
 
 /// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newest {
+pub(crate) struct Newest {
     pub log_id: LogId,
     /// First seq of the newest segment.
     pub first: u64,
@@ -36,7 +36,7 @@ impl Newest {
     ///
     /// # Errors
     /// [`JournalError`]: another version wrote it, or the disk fails.
-    pub fn read(disk: &impl Disk) -> Result<Option<Self>, JournalError> {
+    pub(crate) fn read(disk: &impl Disk) -> Result<Option<Self>, JournalError> {
         let len = match disk.len(FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             len => usize::try_from(len.map_err(JournalError::io(FILE))?).unwrap_or(usize::MAX),
@@ -50,7 +50,7 @@ impl Newest {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn write(&self, disk: &impl Disk) -> io::Result<()> {
+    pub(crate) fn write(&self, disk: &impl Disk) -> io::Result<()> {
         let new = format!("{FILE}{NEW_SUFFIX}");
         disk.create(&new)?;
         disk.write(&new, 0, &self.encode())?;

@@ -21,20 +21,20 @@ use crate::wire::Mark;
 const MAGIC: &[u8; 8] = b"imeshjnl";
 
 /// The version of everything in a segment. Any other is refused, and left as it is.
-pub const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Magic and version, before the first frame.
-pub const PREFIX_BYTES: usize = 12;
+pub(crate) const PREFIX_BYTES: usize = 12;
 
 /// Number of places with a predecessor known to be missing; if there are more, the older are forgotten.
-pub const GAPS_MAX: usize = 64;
+pub(crate) const GAPS_MAX: usize = 64;
 
 const WINDOW_BYTES: usize = 1024 * 1024;
 
 /// The journal's own records, between carriers and notes.
 mod kind {
-    pub const RETIRED: u8 = 0xf0;
-    pub const QUIET: u8 = 0xf1;
+    pub(crate) const RETIRED: u8 = 0xf0;
+    pub(crate) const QUIET: u8 = 0xf1;
 }
 
 /// A record, as far as a replay looks at it.
@@ -64,29 +64,29 @@ pub fn piece(record: &[u8]) -> Result<SegmentPiece, RecordError> {
     }
 }
 
-pub fn encode_retired(first: u64, out: &mut Vec<u8>) {
+pub(crate) fn encode_retired(first: u64, out: &mut Vec<u8>) {
     out.push(kind::RETIRED);
     out.extend_from_slice(&first.to_be_bytes());
 }
 
-pub fn encode_quiet(out: &mut Vec<u8>) {
+pub(crate) fn encode_quiet(out: &mut Vec<u8>) {
     out.push(kind::QUIET);
 }
 
 /// Returns the name of the segment that begins with the carrier of this seq.
-pub fn file_name(first: u64) -> String {
+pub(crate) fn file_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
 /// Returns the seq in a segment's name; `None` for other files.
-pub fn first_of_name(name: &str) -> Option<u64> {
+pub(crate) fn first_of_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 /// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SegmentHeader {
+pub(crate) struct SegmentHeader {
     pub log_id: LogId,
     /// Seq of its first carrier.
     pub first: u64,
@@ -107,12 +107,12 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    pub fn floor(&self) -> Mark {
+    pub(crate) fn floor(&self) -> Mark {
         Mark { seq: self.first - 1, check: self.before }
     }
 
     /// Encodes prefix and header frame.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -136,7 +136,7 @@ impl SegmentHeader {
     ///
     /// # Errors
     /// [`JournalError`]: a segment without a whole header is damaged.
-    pub fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
+    pub(crate) fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
         let bytes = disk.read(name, 0, 4096).map_err(JournalError::io(name))?;
         let rest = behind_prefix(name, &bytes)?;
         let FrameLook::Whole(found) = frame::look(rest, 0) else {
@@ -199,7 +199,7 @@ fn behind_prefix<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a [u8], JournalErr
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
+pub(crate) fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
     let names = disk.list().map_err(JournalError::io(""))?;
     let start = |name: &str, len| disk.read(name, 0, len).map_err(JournalError::io(name));
     for name in names.iter().filter(|name| first_of_name(name).is_some()) {
@@ -219,7 +219,7 @@ pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
 
 /// The next step of a scan.
 #[derive(Debug)]
-pub enum ScanStep {
+pub(crate) enum ScanStep {
     Frame {
         at: u64,
         record: Bytes,
@@ -233,7 +233,7 @@ pub enum ScanStep {
 }
 
 /// Reads a segment's frames in order, through a window.
-pub struct SegmentScan<'a, D> {
+pub(crate) struct SegmentScan<'a, D> {
     disk: &'a D,
     name: &'a str,
     salt: u32,
@@ -245,7 +245,7 @@ pub struct SegmentScan<'a, D> {
 }
 
 impl<'a, D: Disk> SegmentScan<'a, D> {
-    pub fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
+    pub(crate) fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
         Self {
             disk,
             name,
@@ -259,18 +259,18 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
     }
 
     /// Returns the offset of the next frame.
-    pub fn at(&self) -> u64 {
+    pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
     /// Returns the batch of the frame that was read last, which is the offset of that batch.
-    pub fn batch(&self) -> u32 {
+    pub(crate) fn batch(&self) -> u32 {
         self.batch
     }
 
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn step(&mut self) -> Result<ScanStep, JournalError> {
+    pub(crate) fn step(&mut self) -> Result<ScanStep, JournalError> {
         let mut least = 0;
         loop {
             let skip = (self.at - self.window_at) as usize;
@@ -317,7 +317,7 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn is_damaged(&self) -> Result<bool, JournalError> {
+    pub(crate) fn is_damaged(&self) -> Result<bool, JournalError> {
         let end = self.disk.len(self.name).map_err(JournalError::io(self.name))?;
         let rest = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let rest = self.disk.read(self.name, self.at, rest).map_err(JournalError::io(self.name))?;

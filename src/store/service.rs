@@ -44,7 +44,7 @@ const PROBLEMS_MAX: usize = 64;
 
 /// The directories of the node's lasting state.
 #[derive(Clone, Debug)]
-pub struct StoreDirs {
+pub(crate) struct StoreDirs {
     pub journal: PathBuf,
     pub seen: PathBuf,
     /// The link index.
@@ -54,14 +54,14 @@ pub struct StoreDirs {
 }
 
 /// Takes the answers. Must not wait for the core.
-pub type AnswerSink = Arc<dyn Fn(StoreInput) + Send + Sync>;
+pub(crate) type AnswerSink = Arc<dyn Fn(StoreInput) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
-pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
+pub(crate) type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
 
 /// The figures that status shows.
 #[derive(Clone, Debug)]
-pub struct StoreStats {
+pub(crate) struct StoreStats {
     pub ends: JournalEnds,
     pub journal_bytes: u64,
     pub seen_ids: u64,
@@ -158,7 +158,7 @@ enum StoreWrite {
 }
 
 /// Takes outputs of the core; see the module.
-pub struct Store {
+pub(crate) struct Store {
     shared: Arc<StoreShared>,
     writes: SyncSender<StoreWrite>,
     reads: Option<SyncSender<StoreQuestion>>,
@@ -172,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: the node refuses to start.
-    pub fn open(
+    pub(crate) fn open(
         dirs: &StoreDirs,
         config: EngineConfig,
         now: Now,
@@ -217,7 +217,7 @@ impl Store {
 
     /// Answers a small look-up or a read at once, if memory has it and nobody has to be waited for. If `None`, pass it
     /// to [`Store::ask`]. Look-ups are answered in the order asked, so not while one that was passed on is open.
-    pub fn answer_at_once(&self, question: &StoreQuestion) -> Option<StoreInput> {
+    pub(crate) fn answer_at_once(&self, question: &StoreQuestion) -> Option<StoreInput> {
         match question {
             StoreQuestion::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
                 let engine = self.shared.engine_if_free().filter(|engine| engine.is_settled())?;
@@ -239,7 +239,7 @@ impl Store {
     }
 
     /// Obeys an order of the core.
-    pub fn handle(&self, order: StoreOutput) {
+    pub(crate) fn handle(&self, order: StoreOutput) {
         match order {
             StoreOutput::Append { ticket, records } => {
                 if self.writes.send(StoreWrite::Append { ticket, records }).is_err() {
@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// Passes a question of the core to the thread that answers it.
-    pub fn ask(&self, question: StoreQuestion) {
+    pub(crate) fn ask(&self, question: StoreQuestion) {
         let questions = match question {
             StoreQuestion::LookUp { .. } => &self.look_ups,
             StoreQuestion::Read { .. } | StoreQuestion::Fetch { .. } | StoreQuestion::CheckMarks { .. } => {
@@ -269,21 +269,21 @@ impl Store {
     }
 
     /// Returns both ends of the journal.
-    pub fn ends(&self) -> JournalEnds {
+    pub(crate) fn ends(&self) -> JournalEnds {
         self.shared.engine().journal.ends()
     }
 
     /// Returns the seq of the newest entry, and wakes whoever waits for the next one.
-    pub fn newest(&self) -> watch::Receiver<u64> {
+    pub(crate) fn newest(&self) -> watch::Receiver<u64> {
         self.shared.newest.subscribe()
     }
 
-    pub fn stats(&self) -> StoreStats {
+    pub(crate) fn stats(&self) -> StoreStats {
         self.stats_of(&self.shared.engine())
     }
 
     /// Returns the same, if the store is not busy.
-    pub fn stats_if_free(&self) -> Option<StoreStats> {
+    pub(crate) fn stats_if_free(&self) -> Option<StoreStats> {
         Some(self.stats_of(&*self.shared.engine_if_free()?))
     }
 
@@ -308,17 +308,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn holds(&self, mark: Mark) -> Result<bool, StoreError> {
+    pub(crate) fn holds(&self, mark: Mark) -> Result<bool, StoreError> {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
     /// Sets the bounds of retention when the writer comes to it: nobody waits for the engine.
-    pub fn keep(&self, bytes: u64, ms: u64) {
+    pub(crate) fn keep(&self, bytes: u64, ms: u64) {
         let _ = self.writes.send(StoreWrite::Keep { bytes, ms });
     }
 
     /// Returns when the entry `seq` was stored here, if it is held. `None` if the store is busy: nobody waits for it.
-    pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
+    pub(crate) fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
         let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
         let read = match found {
             Ok(FoundEntries::InMemory(read)) => Ok(read),
@@ -333,12 +333,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn seq_at(&self, at: Timestamp) -> Result<u64, StoreError> {
+    pub(crate) fn seq_at(&self, at: Timestamp) -> Result<u64, StoreError> {
         Ok(self.shared.engine().journal.seq_at(at)?)
     }
 
     /// Finishes what was handed over, and syncs everything.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         self.stop();
     }
 

@@ -19,7 +19,7 @@ pub(super) struct AddressBook {
 }
 
 impl AddressBook {
-    pub fn new(peers: Vec<PeerAddresses>) -> Self {
+    pub(crate) fn new(peers: Vec<PeerAddresses>) -> Self {
         let mut book = Self::default();
         for peer in peers {
             let Some(id) = peer_id(&peer.key) else { continue };
@@ -30,23 +30,23 @@ impl AddressBook {
         book
     }
 
-    pub fn peer(&self, name: &PublisherName) -> Option<&PeerAddresses> {
+    pub(crate) fn peer(&self, name: &PublisherName) -> Option<&PeerAddresses> {
         self.peers.get(name)
     }
 
     /// The name of a key that may connect now.
-    pub fn allowed(&self, id: &PeerId) -> Option<&PublisherName> {
+    pub(crate) fn allowed(&self, id: &PeerId) -> Option<&PublisherName> {
         let name = self.by_id.get(id)?;
         self.peers.get(name).filter(|peer| !peer.paused).map(|_| name)
     }
 
     /// Returns true if it is the key of a peer, paused or not. Such a node is no stranger.
-    pub fn configured(&self, id: &PeerId) -> bool {
+    pub(crate) fn configured(&self, id: &PeerId) -> bool {
         self.by_id.contains_key(id)
     }
 
     /// Returns true if it is a host in the address of a peer.
-    pub fn is_host(&self, ip: &IpAddr) -> bool {
+    pub(crate) fn is_host(&self, ip: &IpAddr) -> bool {
         self.hosts.contains(ip)
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct CloseBy<M> {
 }
 
 impl<M> CloseBy<M> {
-    pub fn new(muxer: M, patience: Duration) -> Self {
+    pub(crate) fn new(muxer: M, patience: Duration) -> Self {
         Self { muxer, patience, deadline: None }
     }
 }

@@ -43,13 +43,13 @@ impl Proved {
     }
 
     /// Removes it. Returns true if it was there.
-    pub fn take(&self, id: &PeerId) -> bool {
+    pub(crate) fn take(&self, id: &PeerId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 }
 
 impl ConnectionGate {
-    pub fn new(noise: noise::Config, book: Arc<ArcSwap<AddressBook>>, proved: Proved) -> Self {
+    pub(crate) fn new(noise: noise::Config, book: Arc<ArcSwap<AddressBook>>, proved: Proved) -> Self {
         Self { noise, book, proved }
     }
 

@@ -109,7 +109,7 @@ pub(super) struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    pub fn new(book: Arc<ArcSwap<AddressBook>>) -> Self {
+    pub(crate) fn new(book: Arc<ArcSwap<AddressBook>>) -> Self {
         Self {
             book,
             pending: HashMap::new(),

@@ -75,7 +75,7 @@ struct Quiet {
 
 impl TransportEngine {
     /// Listens on every address of `config`, and gives them with the ports that were chosen.
-    pub async fn start(
+    pub(crate) async fn start(
         config: TransportConfig,
         shared: Arc<TransportShared>,
         answers: mpsc::Sender<Input>,
@@ -104,7 +104,7 @@ impl TransportEngine {
     }
 
     /// Until [`TransportCommand::Stop`], or until the core is gone.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let (answers, shared) = (self.answers.clone(), Arc::clone(&self.shared));
         loop {
             tokio::select! {

@@ -59,7 +59,7 @@ pub(super) struct FeedBehaviour {
 impl FeedBehaviour {
     /// Asks for a stream on a connection that stands. A connection that is gone swallows it: the engine
     /// remembers what it asked for.
-    pub fn open(&mut self, peer: PeerId, connection: ConnectionId) {
+    pub(crate) fn open(&mut self, peer: PeerId, connection: ConnectionId) {
         self.push(ToSwarm::NotifyHandler {
             peer_id: peer,
             handler: NotifyHandler::One(connection),

@@ -13,7 +13,7 @@ pub(super) struct LogTurn {
 
 impl LogTurn {
     /// One more thing happened: if a line may be logged now, how many it stands for.
-    pub fn allow(&mut self, now: Tick) -> Option<u64> {
+    pub(crate) fn allow(&mut self, now: Tick) -> Option<u64> {
         self.count += 1;
         if now < self.next {
             return None;

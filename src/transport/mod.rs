@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 use crate::identity::PublisherName;
 use crate::protocol::io::{Input, TransportOutput};
 
-pub use address::AddressError;
+pub(crate) use address::AddressError;
 pub use check::{CheckReport, DialOutcome, check};
 pub use strangers::Stranger;
 
@@ -76,7 +76,7 @@ pub enum TransportError {
 }
 
 /// The peer id of a key, as libp2p writes it (`12D3…`).
-pub fn peer_id_text(key: &VerifyingKey) -> String {
+pub(crate) fn peer_id_text(key: &VerifyingKey) -> String {
     address_book::peer_id(key).map(|id| id.to_string()).unwrap_or_default()
 }
 

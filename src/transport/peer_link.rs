@@ -53,7 +53,7 @@ pub(super) enum Tell {
 }
 
 impl PeerLink {
-    pub fn new(name: PublisherName) -> Self {
+    pub(crate) fn new(name: PublisherName) -> Self {
         Self {
             name,
             connections: Vec::new(),
@@ -68,12 +68,12 @@ impl PeerLink {
     }
 
     /// The connection that a new stream is opened on: the newest, for an older one may be dead already.
-    pub fn newest(&self) -> Option<ConnectionId> {
+    pub(crate) fn newest(&self) -> Option<ConnectionId> {
         self.connections.last().copied()
     }
 
     /// A connection is gone.
-    pub fn on_closed(&mut self, connection: ConnectionId, cause: String) {
+    pub(crate) fn on_closed(&mut self, connection: ConnectionId, cause: String) {
         self.connections.retain(|other| *other != connection);
         self.early.retain(|early| early.connection != connection);
         if self.connections.is_empty() && self.told == LinkState::Connected {
@@ -82,7 +82,7 @@ impl PeerLink {
     }
 
     /// Returns the next message to the core; to be called until there is none.
-    pub fn next_told(&mut self) -> Option<Tell> {
+    pub(crate) fn next_told(&mut self) -> Option<Tell> {
         if self.streams == 0
             && let LinkState::Losing(cause) = &self.told
         {
@@ -101,7 +101,7 @@ impl PeerLink {
     }
 
     /// Nothing here is worth remembering.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.connections.is_empty()
             && self.streams == 0
             && self.told == LinkState::Nothing

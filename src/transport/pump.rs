@@ -34,17 +34,17 @@ pub(super) struct StreamActivity {
 
 impl StreamActivity {
     /// For another connection, in the same order.
-    pub fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         let fresh = Self { order: Arc::clone(&self.order), heard: Arc::default() };
         fresh.touch();
         fresh
     }
 
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.heard.store(self.order.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    pub fn heard(&self) -> u64 {
+    pub(crate) fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
     }
 }
@@ -71,7 +71,7 @@ enum Ended {
 impl StreamPump {
     /// Runs the stream once the core has been told of it, to its end. [`TransportInput::FeedClosed`] is the last that
     /// the core hears of it, unless the core closed it.
-    pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
+    pub(crate) async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
         if announced.await.is_err() {
             return;
         }

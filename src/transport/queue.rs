@@ -45,7 +45,7 @@ impl FeedQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, frame: WireFrame, len: usize) {
+    pub(crate) fn push(&self, frame: WireFrame, len: usize) {
         let mut waiting = self.waiting();
         if waiting.bytes + len > SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES {
             drop(waiting);
@@ -60,7 +60,7 @@ impl FeedQueue {
     }
 
     /// Takes what makes one good write: at least one frame, then as many as bring it over the least size.
-    pub fn take(&self) -> QueueWork {
+    pub(crate) fn take(&self) -> QueueWork {
         let mut waiting = self.waiting();
         let mut frames = Vec::new();
         let mut bytes = 0;
@@ -78,31 +78,31 @@ impl FeedQueue {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting().frames.is_empty()
     }
 
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.resumed.notify_one();
     }
 
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.cancel();
         self.work.notify_one();
     }
 
     /// The first cause is kept.
-    pub fn cut(&self, cause: String) {
+    pub(crate) fn cut(&self, cause: String) {
         let _ = self.cause.set(cause);
         self.cut.cancel();
     }
 
-    pub fn connection_gone(&self, cause: &str) {
+    pub(crate) fn connection_gone(&self, cause: &str) {
         let _ = self.cause.set(cause.to_owned());
         self.gone.cancel();
     }
 
-    pub fn cause(&self) -> Option<String> {
+    pub(crate) fn cause(&self) -> Option<String> {
         self.cause.get().cloned()
     }
 }

@@ -37,7 +37,7 @@ enum AddressFamily {
 }
 
 impl<T> NameResolver<T> {
-    pub fn new(inner: T) -> Self {
+    pub(crate) fn new(inner: T) -> Self {
         Self { inner: Arc::new(Mutex::new(inner)), look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)) }
     }
 

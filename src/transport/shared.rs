@@ -41,16 +41,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TransportShared {
-    pub fn book(&self) -> Arc<AddressBook> {
+    pub(crate) fn book(&self) -> Arc<AddressBook> {
         self.book.load_full()
     }
 
-    pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
+    pub(crate) fn set_peers(&self, peers: Vec<PeerAddresses>) {
         let book = AddressBook::new(peers);
         self.book.store(Arc::new(book));
     }
 
-    pub fn handle(&self, output: TransportOutput) {
+    pub(crate) fn handle(&self, output: TransportOutput) {
         match output {
             TransportOutput::Dial { peer } => self.command(TransportCommand::Dial(peer)),
             TransportOutput::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
@@ -76,7 +76,7 @@ impl TransportShared {
 
     /// An order that stands already as the last one is not put behind itself. The core waits for answers, so
     /// more than a few for each peer cannot stand here; an order beyond them is the core's bug, and is dropped.
-    pub fn command(&self, command: TransportCommand) {
+    pub(crate) fn command(&self, command: TransportCommand) {
         let mut commands = lock(&self.commands);
         if commands.len() < TRANSPORT_COMMANDS_MAX || command == TransportCommand::Stop {
             if commands.back() != Some(&command) {
@@ -89,7 +89,7 @@ impl TransportShared {
         self.wake.notify_one();
     }
 
-    pub fn next_command(&self) -> Option<TransportCommand> {
+    pub(crate) fn next_command(&self) -> Option<TransportCommand> {
         lock(&self.commands).pop_front()
     }
 
@@ -97,20 +97,20 @@ impl TransportShared {
         lock(&self.streams).get(&id).cloned()
     }
 
-    pub fn insert_stream(&self, id: StreamId, queue: Arc<FeedQueue>) {
+    pub(crate) fn insert_stream(&self, id: StreamId, queue: Arc<FeedQueue>) {
         lock(&self.streams).insert(id, queue);
     }
 
-    pub fn remove_stream(&self, id: StreamId) -> Option<Arc<FeedQueue>> {
+    pub(crate) fn remove_stream(&self, id: StreamId) -> Option<Arc<FeedQueue>> {
         lock(&self.streams).remove(&id)
     }
 
-    pub fn strangers(&self) -> Vec<Stranger> {
+    pub(crate) fn strangers(&self) -> Vec<Stranger> {
         lock(&self.strangers).list()
     }
 
     /// A key that the gate refused. A paused peer is no stranger.
-    pub fn on_refused(&self, id: &PeerId, from: &Multiaddr) {
+    pub(crate) fn on_refused(&self, id: &PeerId, from: &Multiaddr) {
         if !self.book.load().configured(id) {
             lock(&self.strangers).knocked(key_text(id), from.to_string(), clock::now().wall);
         }

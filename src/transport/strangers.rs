@@ -20,14 +20,14 @@ pub struct Stranger {
 pub(super) struct StrangerLog(Vec<Stranger>);
 
 impl StrangerLog {
-    pub fn knocked(&mut self, key: String, address: String, now: Timestamp) {
+    pub(crate) fn knocked(&mut self, key: String, address: String, now: Timestamp) {
         let known = self.0.iter().position(|stranger| stranger.key == key);
         let count = known.map_or(0, |at| self.0.remove(at).count);
         self.0.insert(0, Stranger { key, address, count: count + 1, last: now });
         self.0.truncate(STRANGERS_MAX);
     }
 
-    pub fn list(&self) -> Vec<Stranger> {
+    pub(crate) fn list(&self) -> Vec<Stranger> {
         self.0.clone()
     }
 }

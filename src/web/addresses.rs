@@ -18,7 +18,7 @@ pub(super) struct AddressPlace {
 
 impl AddressTable {
     /// Returns a place for one more connection of `address`, if there is one.
-    pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
+    pub(crate) fn take(&self, address: IpAddr) -> Option<AddressPlace> {
         let network = network_of(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(network).or_default();

@@ -17,7 +17,7 @@ use crate::time::{Now, Timestamp};
 
 /// All clients; shared with the loop, which replaces the files.
 #[derive(Debug, Default)]
-pub struct ClientTable {
+pub(crate) struct ClientTable {
     files: ArcSwap<BTreeMap<TokenHash, Arc<ClientFile>>>,
     activity: Mutex<BTreeMap<PublisherName, Arc<ClientActivity>>>,
 }
@@ -64,7 +64,7 @@ pub(super) struct ClientHandle {
 
 impl ClientTable {
     /// Puts the files as they are now in force.
-    pub fn replace(&self, files: &[ClientFile]) {
+    pub(crate) fn replace(&self, files: &[ClientFile]) {
         let by_token = files.iter().map(|file| (file.token_hash, Arc::new(file.clone()))).collect();
         self.files.store(Arc::new(by_token));
         let names: BTreeSet<&PublisherName> = files.iter().map(|file| &file.name).collect();
@@ -83,7 +83,7 @@ impl ClientTable {
     }
 
     /// Returns what each client did, by name.
-    pub fn status(&self) -> Vec<ClientStatus> {
+    pub(crate) fn status(&self) -> Vec<ClientStatus> {
         let activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files: Vec<Arc<ClientFile>> = self.files.load().values().cloned().collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -107,19 +107,19 @@ impl ClientTable {
 
 impl ClientHandle {
     /// Returns its file as it is now; `None` if it was removed, or its token changed.
-    pub fn file(&self) -> Option<Arc<ClientFile>> {
+    pub(crate) fn file(&self) -> Option<Arc<ClientFile>> {
         self.table.files.load().get(&self.token).filter(|file| file.name == self.name).cloned()
     }
 }
 
 impl ClientActivity {
     /// Returns a place for one more request, if there is one.
-    pub fn request(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn request(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.requests).try_acquire_owned().ok()
     }
 
     /// Notes a page with `lines` events, of the entries in `span`.
-    pub fn count_handed(&self, lines: usize, span: ReadSpan) {
+    pub(crate) fn count_handed(&self, lines: usize, span: ReadSpan) {
         self.handed.fetch_add(lines as u64, Ordering::Relaxed);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         *read = Some(match read.take() {
@@ -130,7 +130,7 @@ impl ClientActivity {
         });
     }
 
-    pub fn count_posted(&self, taken: u64, refused: u64) {
+    pub(crate) fn count_posted(&self, taken: u64, refused: u64) {
         self.posted.fetch_add(taken, Ordering::Relaxed);
         self.refused.fetch_add(refused, Ordering::Relaxed);
     }
@@ -139,7 +139,7 @@ impl ClientActivity {
     ///
     /// # Errors
     /// The seconds to wait, if earlier events have used it up.
-    pub fn spend(&self, file: &ClientFile, count: usize, now: Now) -> Result<(), u64> {
+    pub(crate) fn spend(&self, file: &ClientFile, count: usize, now: Now) -> Result<(), u64> {
         let Some(rate) = file.receive.rate else { return Ok(()) };
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if bucket.as_ref().is_none_or(|bucket| bucket.rate() != rate) {

@@ -51,7 +51,7 @@ pub(super) struct PendingPosition {
 
 impl PendingPosition {
     /// The client ended the connection in order: it has read everything.
-    pub async fn taken(self, web: &WebState) {
+    pub(crate) async fn taken(self, web: &WebState) {
         let Self { name, to, .. } = &self;
         if let Err(error) = (web.services.place)(name.clone(), Some(*to)).await {
             tracing::warn!(consumer = %name, seq = to.seq, error, "the position could not be kept: the page comes again");

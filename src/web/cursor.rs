@@ -18,7 +18,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub const fn at(log_id: LogId, mark: Mark) -> Self {
+    pub(crate) const fn at(log_id: LogId, mark: Mark) -> Self {
         Self { log_id, seq: mark.seq, check: Some(mark.check) }
     }
 
@@ -59,7 +59,7 @@ pub(super) enum StartPlace {
 }
 
 impl StartPlace {
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "earliest" => Some(Self::Earliest),
             "now" => Some(Self::Now),

@@ -26,7 +26,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// Returns the best coding that the client accepts, for a body of `len` bytes.
-    pub fn accepted(headers: &HeaderMap, len: usize) -> Self {
+    pub(crate) fn accepted(headers: &HeaderMap, len: usize) -> Self {
         if len < ENCODE_MIN_BYTES {
             return Self::Identity;
         }
@@ -50,7 +50,7 @@ impl Coding {
         }
     }
 
-    pub const fn as_str(self) -> Option<&'static str> {
+    pub(crate) const fn as_str(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
             Self::Gzip => Some("gzip"),
@@ -59,7 +59,7 @@ impl Coding {
     }
 
     /// Encodes a whole body. Takes up to 0.1 s for the largest: call it where it may block.
-    pub fn encode(self, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn encode(self, body: Vec<u8>) -> std::io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(body),
             Self::Zstd => zstd::bulk::compress(&body, ZSTD_LEVEL),
@@ -72,7 +72,7 @@ impl Coding {
     }
 
     /// Returns the strong entity tag of this coding of `body`.
-    pub fn entity_tag(self, body: &[u8]) -> String {
+    pub(crate) fn entity_tag(self, body: &[u8]) -> String {
         let digest = Sha256::digest(body);
         let hex = data_encoding::HEXLOWER.encode(&digest[..16]);
         format!("\"{hex}{}\"", self.as_str().map(|name| format!("-{name}")).unwrap_or_default())
@@ -100,7 +100,7 @@ pub(super) struct HeldBody<H> {
 }
 
 impl<H: Send + Unpin + 'static> HeldBody<H> {
-    pub fn body(bytes: Vec<u8>, held: H) -> Body {
+    pub(crate) fn body(bytes: Vec<u8>, held: H) -> Body {
         Body::new(Self { rest: bytes.into(), _held: held })
     }
 }

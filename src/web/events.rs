@@ -90,7 +90,7 @@ pub(super) async fn await_page(
 pub(super) struct EncodedPageParts(EncodedPage);
 
 impl EncodedPageParts {
-    pub fn page(&self) -> &Page {
+    pub(crate) fn page(&self) -> &Page {
         &self.0.page
     }
 }

@@ -29,16 +29,16 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    pub fn new(local: IpAddr) -> Self {
+    pub(crate) fn new(local: IpAddr) -> Self {
         Self { local, owed: Arc::default() }
     }
 
     /// Notes a position that moves once the client has ended this connection in order.
-    pub fn owe(&self, position: PendingPosition) {
+    pub(crate) fn owe(&self, position: PendingPosition) {
         *self.owed.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
     }
 
-    pub fn take_owed(&self) -> Option<PendingPosition> {
+    pub(crate) fn take_owed(&self) -> Option<PendingPosition> {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -13,7 +13,7 @@ mod details;
 mod encode;
 mod events;
 #[cfg(feature = "sim")]
-pub mod fuzz;
+pub(crate) mod fuzz;
 mod guard;
 mod listen;
 mod page;
@@ -52,12 +52,12 @@ use problem::Problem;
 use room::WebRoom;
 use stats::StatsTable;
 
-pub use clients::ClientTable;
-pub use tls::{TlsFiles, TlsFilesFault};
+pub(crate) use clients::ClientTable;
+pub(crate) use tls::{TlsFiles, TlsFilesFault};
 
 /// Where the door listens, and by which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebSetup {
+pub(crate) struct WebSetup {
     pub listen: SocketAddr,
     /// Needed beyond loopback.
     pub tls: Option<TlsFiles>,
@@ -66,18 +66,18 @@ pub struct WebSetup {
 }
 
 /// Asks the loop one question, as the command line does.
-pub type AskNode =
+pub(crate) type AskNode =
     Arc<dyn Fn(ControlRequest) -> BoxFuture<'static, Result<ControlReply, ControlRefusal>> + Send + Sync>;
 
 /// Moves the position of a consumer forward, if a step is given, and returns the position; `None` if there is none.
-pub type PlaceConsumer = Arc<
+pub(crate) type PlaceConsumer = Arc<
     dyn Fn(ConsumerName, Option<PositionMove>) -> BoxFuture<'static, Result<Option<u64>, String>>
         + Send
         + Sync,
 >;
 
 /// Services that the door needs of the rest of the node.
-pub struct WebServices {
+pub(crate) struct WebServices {
     pub store: Arc<Store>,
     pub door: ClientDoor,
     /// What is added to posted events; replaced at a reload.
@@ -92,7 +92,7 @@ pub struct WebServices {
 
 /// Why the door cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
-pub enum WebError {
+pub(crate) enum WebError {
     #[error("[web] cannot listen on {listen}: {error}")]
     Listen { listen: SocketAddr, error: std::io::Error },
     #[error("[web] {0}")]
@@ -100,7 +100,7 @@ pub enum WebError {
 }
 
 impl WebError {
-    pub const fn hint(&self) -> &'static str {
+    pub(crate) const fn hint(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "see who has the port (ss -ltnp), or change listen = … below [web]",
             Self::Tls(_) => "the node's account must be able to read both files",
@@ -132,7 +132,11 @@ impl WebState {
 ///
 /// # Errors
 /// [`WebError`].
-pub fn open(setup: &WebSetup, services: WebServices, clients: Arc<ClientTable>) -> Result<(), WebError> {
+pub(crate) fn open(
+    setup: &WebSetup,
+    services: WebServices,
+    clients: Arc<ClientTable>,
+) -> Result<(), WebError> {
     let tls = setup.tls.as_ref().map(tls::acceptor).transpose()?;
     let failed = |error| WebError::Listen { listen: setup.listen, error };
     let listener = std::net::TcpListener::bind(setup.listen).map_err(failed)?;

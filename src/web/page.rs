@@ -52,7 +52,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub fn cursor(&self) -> String {
+    pub(crate) fn cursor(&self) -> String {
         Cursor::at(self.ends.log_id, self.next).to_string()
     }
 }
@@ -71,7 +71,11 @@ impl PageReader {
     ///
     /// # Errors
     /// `bad_filter`, with its line and column.
-    pub fn new(web: Arc<WebState>, client: Arc<ClientFile>, query: Arc<ReadQuery>) -> Result<Self, Problem> {
+    pub(crate) fn new(
+        web: Arc<WebState>,
+        client: Arc<ClientFile>,
+        query: Arc<ReadQuery>,
+    ) -> Result<Self, Problem> {
         let lists = (web.services.lists)();
         let compile = |source: &String| Filter::compile(source, &*lists).map(Arc::new);
         let filter = query.filter.as_ref().map(compile).transpose().map_err(|fault| {
@@ -86,7 +90,7 @@ impl PageReader {
     ///
     /// # Errors
     /// `cursor_gone`, if the cursor is of another journal, or entries behind it were dropped.
-    pub fn start(&self, place: StartPlace) -> Result<u64, Problem> {
+    pub(crate) fn start(&self, place: StartPlace) -> Result<u64, Problem> {
         let store = &self.web.services.store;
         let ends = store.ends();
         match place {
@@ -104,7 +108,7 @@ impl PageReader {
     ///
     /// # Errors
     /// The store cannot read; `cursor_gone` if retention took entries in between.
-    pub fn page(&self, after: u64, bounds: PageBounds) -> Result<Page, Problem> {
+    pub(crate) fn page(&self, after: u64, bounds: PageBounds) -> Result<Page, Problem> {
         let store = &self.web.services.store;
         let ends = store.ends();
         let mut page = Page {

@@ -19,59 +19,59 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self { status, code, detail, hint: None, oldest: None, retry_after_s: None }
     }
 
-    pub fn bad(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
     }
 
-    pub fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "expected a token of a client of this node")
             .hint("send Authorization: Bearer TOKEN; intelmesh client add NAME makes one")
     }
 
-    pub fn forbidden(detail: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// The cursor cannot be continued without a gap or a repetition.
-    pub fn cursor_gone(detail: impl Into<String>, oldest: String) -> Self {
+    pub(crate) fn cursor_gone(detail: impl Into<String>, oldest: String) -> Self {
         let gone = Self::new(StatusCode::GONE, "cursor_gone", detail)
             .hint("begin again at `oldest`, or at `after=earliest`");
         Self { oldest: Some(oldest), ..gone }
     }
 
-    pub fn too_large(detail: impl Into<String>) -> Self {
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    pub fn rate_limited(detail: impl Into<String>, retry_after_s: u64) -> Self {
+    pub(crate) fn rate_limited(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(retry_after_s)
     }
 
-    pub fn stopping() -> Self {
+    pub(crate) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the node is stopping").retry_after(5)
     }
 
-    pub fn busy(detail: impl Into<String>) -> Self {
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "busy", detail).retry_after(1)
     }
 
     /// The store could not answer: nothing that the client can correct.
-    pub fn unreadable(cause: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn unreadable(cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%cause, "a page could not be read for a client");
         let detail = "the journal could not be read: the log of the node has the cause";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(5)
     }
 
-    pub fn hint(self, hint: &'static str) -> Self {
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
     }
 
-    pub fn retry_after(self, seconds: u64) -> Self {
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
 }

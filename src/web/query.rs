@@ -31,7 +31,7 @@ pub(super) struct ReadQuery {
 const KNOWN: [&str; 7] = ["after", "limit", "form", "filter", "type", "wait", "consumer"];
 
 impl ReadQuery {
-    pub fn parse(uri: &Uri) -> Result<Self, Problem> {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, Problem> {
         let pairs = pairs(uri)?;
         known_once(&pairs, &KNOWN)?;
         let value = |key: &str| pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
@@ -68,12 +68,12 @@ impl ReadQuery {
         })
     }
 
-    pub const fn hand_off(&self) -> HandOff {
+    pub(crate) const fn hand_off(&self) -> HandOff {
         HandOff { form: self.form, format: None, with_type: false }
     }
 
     /// Returns path and query of the page after this one.
-    pub fn next(&self, cursor: &str) -> String {
+    pub(crate) fn next(&self, cursor: &str) -> String {
         let rest = self.rest.iter().map(|(name, value)| format!("&{name}={}", escaped(value)));
         format!("/v1/events?after={cursor}{}", rest.collect::<String>())
     }

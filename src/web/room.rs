@@ -18,7 +18,7 @@ pub(super) struct WebRoom {
 pub(super) struct HeldRoom([OwnedSemaphorePermit; 2]);
 
 impl WebRoom {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             readers: Arc::new(Semaphore::new(WEB_READERS_MAX)),
             held: Arc::new(Semaphore::new(WEB_HELD_KIB_MAX)),
@@ -26,7 +26,7 @@ impl WebRoom {
     }
 
     /// Waits for room for a body of at most `bytes`.
-    pub async fn hold(&self, client: &ClientActivity, bytes: usize) -> Result<HeldRoom, Problem> {
+    pub(crate) async fn hold(&self, client: &ClientActivity, bytes: usize) -> Result<HeldRoom, Problem> {
         let kib = kib(bytes).min(u32::try_from(WEB_CLIENT_HELD_KIB_MAX).unwrap_or(u32::MAX));
         let hold = |room: &Arc<Semaphore>| Arc::clone(room).acquire_many_owned(kib);
         // The client's first: while it waits for itself, it takes nothing of the others.
@@ -36,7 +36,7 @@ impl WebRoom {
     }
 
     /// Runs `work`, which may block, on one of a few threads.
-    pub async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {

@@ -11,14 +11,14 @@ use tokio_rustls::TlsAcceptor;
 
 /// The two files of `[web]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
 }
 
 /// Why TLS cannot be offered. The operator must fix it.
 #[derive(Debug, Error)]
-pub enum TlsFilesFault {
+pub(crate) enum TlsFilesFault {
     #[error("tls_cert {}: expected certificates in PEM form: {error}", file.display())]
     Cert { file: PathBuf, error: rustls::pki_types::pem::Error },
     #[error("tls_key {}: expected a private key in PEM form: {error}", file.display())]

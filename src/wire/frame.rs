@@ -15,32 +15,32 @@ use crate::limits::FRAME_BYTES_MAX;
 use reader::FieldReader;
 
 /// Bytes of the length before each frame.
-pub const LENGTH_BYTES: usize = 4;
+pub(crate) const LENGTH_BYTES: usize = 4;
 
 /// Frame types from here on are passed over by a node that does not know them, so that later versions can
 /// add what may be ignored. A lower unknown one is critical, and a fault (PROTOCOL.md §4.1).
-pub const IGNORABLE_FROM: u64 = 64;
+pub(crate) const IGNORABLE_FROM: u64 = 64;
 
 /// Fields of HELLO that no version changes: name, federation, version_min, version_max.
 const GREETING_FIELDS: usize = 4;
 
 /// The number of each frame on the wire (PROTOCOL.md §4.2).
 mod number {
-    pub const HELLO: u64 = 0;
-    pub const SUBSCRIBE: u64 = 1;
-    pub const CARRIER: u64 = 2;
-    pub const HAVE: u64 = 3;
-    pub const SKIP: u64 = 4;
-    pub const WANT: u64 = 5;
-    pub const ANSWER: u64 = 6;
-    pub const GONE: u64 = 7;
-    pub const ACK: u64 = 8;
-    pub const MODE: u64 = 9;
-    pub const HEAD: u64 = 10;
-    pub const PING: u64 = 11;
-    pub const PONG: u64 = 12;
-    pub const FAULT: u64 = 13;
-    pub const KEY: u64 = 14;
+    pub(crate) const HELLO: u64 = 0;
+    pub(crate) const SUBSCRIBE: u64 = 1;
+    pub(crate) const CARRIER: u64 = 2;
+    pub(crate) const HAVE: u64 = 3;
+    pub(crate) const SKIP: u64 = 4;
+    pub(crate) const WANT: u64 = 5;
+    pub(crate) const ANSWER: u64 = 6;
+    pub(crate) const GONE: u64 = 7;
+    pub(crate) const ACK: u64 = 8;
+    pub(crate) const MODE: u64 = 9;
+    pub(crate) const HEAD: u64 = 10;
+    pub(crate) const PING: u64 = 11;
+    pub(crate) const PONG: u64 = 12;
+    pub(crate) const FAULT: u64 = 13;
+    pub(crate) const KEY: u64 = 14;
 }
 
 /// Why bytes are no frame. The peer's fault; the stream that brought them is closed with FAULT `protocol`.
@@ -185,7 +185,7 @@ impl FrameDecoder {
 ///
 /// # Errors
 /// [`FrameError::TooLarge`].
-pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
+pub(crate) fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     let Some(length) = buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let len = u32::from_be_bytes(*length) as usize;
     if len > FRAME_BYTES_MAX { Err(FrameError::TooLarge(len)) } else { Ok(Some(len)) }

@@ -2,7 +2,7 @@
 //! before allocation. `protocol` decides when each is sent.
 
 mod codes;
-pub mod frame;
+pub(crate) mod frame;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub use codes::{FaultCode, FaultNumber, VerdictCode, VerdictNumber};
 
 /// Wire versions this node speaks, lowest and highest.
-pub const WIRE_VERSION_MIN: u8 = 1;
-pub const WIRE_VERSION_MAX: u8 = 1;
+pub(crate) const WIRE_VERSION_MIN: u8 = 1;
+pub(crate) const WIRE_VERSION_MAX: u8 = 1;
 
 /// The protocol of a feed, as libp2p negotiates it.
 pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::values::whole;
 
 #[derive(Debug, Subcommand)]
-pub enum AsideVerb {
+pub(crate) enum AsideVerb {
     /// List the events that doors set aside, and why; needs no running node.
     #[command(after_help = "Examples:
   intelmesh aside list

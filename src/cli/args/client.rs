@@ -7,7 +7,7 @@ use crate::identity::PublisherName;
 use crate::policy::Tlp;
 
 #[derive(Debug, Subcommand)]
-pub enum ClientVerb {
+pub(crate) enum ClientVerb {
     /// Add a client of the HTTP door, and print its token: it is shown once; needs no running node.
     #[command(after_help = "Examples:
   intelmesh client add soc > soc.token
@@ -31,7 +31,7 @@ Its file is kept in clients/removed/.")]
 }
 
 #[derive(Debug, Args)]
-pub struct ClientAddArgs {
+pub(crate) struct ClientAddArgs {
     /// A short name: a-z, 0-9 and "-", at most 32
     pub name: PublisherName,
     /// The strictest label that it may get [default: AMBER]

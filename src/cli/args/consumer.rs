@@ -6,7 +6,7 @@ use crate::control::ConsumerPlace;
 use crate::protocol::io::StartPosition;
 
 #[derive(Debug, Subcommand)]
-pub enum ConsumerVerb {
+pub(crate) enum ConsumerVerb {
     /// List the consumers that have a position in the journal; needs no running node.
     #[command(after_help = "Examples:
   intelmesh consumer list")]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::event::EventFormat;
 
 #[derive(Debug, Args)]
-pub struct ConvertArgs {
+pub(crate) struct ConvertArgs {
     /// JSON lines [default: stdin]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct ConvertArgs {
 
 /// The shape of a converted line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ConvertForm {
+pub(crate) enum ConvertForm {
     /// The payload alone, with its label
     Plain,
     /// IEP04's draft: meta and payload

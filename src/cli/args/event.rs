@@ -9,7 +9,7 @@ use crate::control::{EventRef, LIST_LAST_DEFAULT, LIST_LAST_MAX};
 use crate::identity::PublisherName;
 
 #[derive(Debug, Subcommand)]
-pub enum EventVerb {
+pub(crate) enum EventVerb {
     /// List the newest events of the journal, also ours, each in a few words.
     #[command(after_help = "Examples:
   intelmesh event list --last 50
@@ -104,7 +104,7 @@ pub enum EventVerb {
 }
 
 #[derive(Debug, Args)]
-pub struct EventListArgs {
+pub(crate) struct EventListArgs {
     /// How many events, 1 to 2000
     #[arg(long, value_name = "N", default_value_t = LIST_LAST_DEFAULT,
         value_parser = |text: &str| whole(text, 1..=LIST_LAST_MAX))]
@@ -118,7 +118,7 @@ pub struct EventListArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TraceArgs {
+pub(crate) struct TraceArgs {
     /// A full name, or 8 or more characters of its UUID
     #[arg(required_unless_present = "alternate", conflicts_with = "alternate")]
     pub id: Option<EventRef>,

@@ -10,7 +10,7 @@ use crate::identity::PublisherName;
 use crate::policy::Tlp;
 
 #[derive(Debug, Subcommand)]
-pub enum PeerVerb {
+pub(crate) enum PeerVerb {
     /// Add a peer from its invitation, after showing its fingerprint.
     #[command(after_help = "Examples:
   intelmesh peer add intelmesh1qqs…
@@ -106,7 +106,7 @@ last events in the running node's journal, and what the file in force does.")]
 }
 
 #[derive(Debug, Args)]
-pub struct PeerCheckArgs {
+pub(crate) struct PeerCheckArgs {
     /// The peer: the name of its file in peers/ [default: all peers]
     pub name: Option<PublisherName>,
     /// Dial nothing: compare this file with the peer file in force; it is named like that one: cert-ee.toml
@@ -119,7 +119,7 @@ pub struct PeerCheckArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct PeerAddArgs {
+pub(crate) struct PeerAddArgs {
     /// The peer's invitation, as a mail delivered it: the text, a file that has it, or - for stdin
     #[arg(required = true, num_args = 1..)]
     pub invitation: Vec<String>,

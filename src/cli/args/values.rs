@@ -12,37 +12,37 @@ use crate::policy::Tlp;
 use crate::status::HealthCode;
 use crate::time::Timestamp;
 
-pub fn health_code(text: &str) -> Result<HealthCode, String> {
+pub(crate) fn health_code(text: &str) -> Result<HealthCode, String> {
     HealthCode::parse(text).ok_or_else(|| {
         let known: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
         format!("expected one of {}", known.join(" "))
     })
 }
 
-pub fn body_format(text: &str) -> Result<BodyFormat, String> {
+pub(crate) fn body_format(text: &str) -> Result<BodyFormat, String> {
     BodyFormat::parse(text).ok_or_else(|| "expected intelmq, idea or n6".to_owned())
 }
 
-pub fn label(text: &str) -> Result<Tlp, String> {
+pub(crate) fn label(text: &str) -> Result<Tlp, String> {
     Tlp::parse(text)
         .ok_or_else(|| format!("{text:?} is not a known label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED"))
 }
 
 /// One `--link`: the type, and the other event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkFlag {
+pub(crate) struct LinkFlag {
     pub relation: Relation,
     pub right: LinkEnd,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkEnd {
+pub(crate) enum LinkEnd {
     Event(EventRef),
     /// An id of another system.
     Opaque(String),
 }
 
-pub fn link(text: &str) -> Result<LinkFlag, String> {
+pub(crate) fn link(text: &str) -> Result<LinkFlag, String> {
     let wanted = "expected TYPE=ID, like same-incident=72ddb00c";
     let (relation, right) = text.split_once('=').ok_or(wanted)?;
     let relation = Relation::parse(relation).ok_or(wanted)?;
@@ -57,7 +57,7 @@ pub fn link(text: &str) -> Result<LinkFlag, String> {
 }
 
 /// A number in words of ours: those of the library name no bounds.
-pub fn whole<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
+pub(crate) fn whole<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
 where
     N: FromStr + PartialOrd + fmt::Display,
 {
@@ -67,14 +67,14 @@ where
         .ok_or_else(|| format!("expected a whole number from {} to {}", allowed.start(), allowed.end()))
 }
 
-pub fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
-pub fn rewind_place(text: &str) -> Result<RewindPlace, String> {
+pub(crate) fn rewind_place(text: &str) -> Result<RewindPlace, String> {
     if text == "earliest" {
         return Ok(RewindPlace::Earliest);
     }

@@ -7,14 +7,14 @@ const PATH_BYTES_MAX: usize = 100;
 
 /// One file.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ArchivedFile {
+pub(crate) struct ArchivedFile {
     /// With `/` between its parts.
     pub path: String,
     pub bytes: Vec<u8>,
 }
 
 /// Returns the archive; `None` if a path is too long for its field.
-pub fn write(files: &[ArchivedFile], at_s: u64) -> Option<Vec<u8>> {
+pub(crate) fn write(files: &[ArchivedFile], at_s: u64) -> Option<Vec<u8>> {
     let mut archive = Vec::new();
     for file in files {
         archive.extend(header(file, at_s)?);
@@ -58,7 +58,7 @@ fn checksum(block: &[u8]) -> u64 {
 }
 
 /// Returns the files; `None` if this is not such an archive, or not all of it.
-pub fn read(mut archive: &[u8]) -> Option<Vec<ArchivedFile>> {
+pub(crate) fn read(mut archive: &[u8]) -> Option<Vec<ArchivedFile>> {
     let mut files = Vec::new();
     loop {
         let (block, rest) = archive.split_at_checked(BLOCK)?;

@@ -12,7 +12,7 @@ use crate::config::NodeConfig;
 use crate::ownership;
 
 /// Everything that `account` cannot use, with the line that gives it.
-pub fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
+pub(crate) fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
     let paths = &config.paths;
     for dir in [&paths.peers, &paths.groups, &paths.lists, &paths.clients] {
         readable(dir, account, found);

@@ -22,7 +22,7 @@ const TO_BOTH: usize = 10;
 const BY_RELAY: usize = 5;
 const WHILE_AWAY: usize = 6;
 
-pub fn demo() -> Result<(), CommandFailure> {
+pub(crate) fn demo() -> Result<(), CommandFailure> {
     let children = DemoProcesses::default();
     let place = tempfile::Builder::new()
         .prefix("intelmesh-demo-")

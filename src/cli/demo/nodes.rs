@@ -21,7 +21,7 @@ const PATIENCE_MS: u64 = 12_000;
 
 /// All running processes, so that a signal can end them too.
 #[derive(Clone, Default)]
-pub struct DemoProcesses(Arc<Mutex<ProcessFamily>>);
+pub(crate) struct DemoProcesses(Arc<Mutex<ProcessFamily>>);
 
 #[derive(Default)]
 struct ProcessFamily {
@@ -35,7 +35,7 @@ impl DemoProcesses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn kill_all(&self) {
+    pub(crate) fn kill_all(&self) {
         let mut family = self.lock();
         family.over = true;
         for mut child in family.running.drain(..) {
@@ -45,7 +45,7 @@ impl DemoProcesses {
         }
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.lock().over
     }
 
@@ -71,7 +71,7 @@ impl DemoProcesses {
     }
 }
 
-pub struct DemoNode {
+pub(crate) struct DemoNode {
     pub name: &'static str,
     pub address: String,
     dir: PathBuf,
@@ -83,25 +83,25 @@ pub struct DemoNode {
 
 /// The parts of a handed-off event that the demo looks at.
 #[derive(Clone, Debug, Deserialize)]
-pub struct HandedOff {
+pub(crate) struct HandedOff {
     pub meta: HandedMeta,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub struct HandedMeta {
+pub(crate) struct HandedMeta {
     pub uuid: HandedId,
     pub publisher: String,
     pub path: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub struct HandedId {
+pub(crate) struct HandedId {
     pub current: String,
 }
 
 /// The answer of `in.sock` to one line.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Answered {
+pub(crate) struct Answered {
     pub id: Option<String>,
     #[serde(default)]
     pub duplicate: bool,
@@ -119,7 +119,7 @@ fn free_port() -> Result<u16> {
 
 impl DemoNode {
     /// Makes a node below `root` that listens on a free port of loopback.
-    pub fn init(root: &Path, name: &'static str, children: &DemoProcesses) -> Result<Self> {
+    pub(crate) fn init(root: &Path, name: &'static str, children: &DemoProcesses) -> Result<Self> {
         let address = format!("/ip4/127.0.0.1/tcp/{}", free_port()?);
         let node = Self {
             name,
@@ -136,7 +136,7 @@ impl DemoNode {
     }
 
     /// Starts it, and waits until all its doors are open.
-    pub fn start(&mut self) -> Result<()> {
+    pub(crate) fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
         command.args(["run", "-C"]).arg(&self.dir);
@@ -162,13 +162,13 @@ impl DemoNode {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         let process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
         self.children.kill(process)
     }
 
     /// A verb of this program for this node, with its stdout.
-    pub fn call(&self, args: &[&str], stdin: &str) -> Result<String> {
+    pub(crate) fn call(&self, args: &[&str], stdin: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(args).arg("-C").arg(&self.dir);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -187,13 +187,13 @@ impl DemoNode {
         bail!("intelmesh {} at {}: {}\n{said}{errors}", args.join(" "), self.name, output.status)
     }
 
-    pub fn submit(&self, lines: &str) -> Result<Vec<Answered>> {
+    pub(crate) fn submit(&self, lines: &str) -> Result<Vec<Answered>> {
         let said = self.call(&["submit"], lines)?;
         said.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
     }
 
     /// The next `count` events that its pipeline gets.
-    pub fn receive(&self, count: usize) -> Result<Vec<HandedOff>> {
+    pub(crate) fn receive(&self, count: usize) -> Result<Vec<HandedOff>> {
         let idle = (PATIENCE_MS / 1000).to_string();
         let said = self
             .call(&["tail", "--consumer", "pipeline", "--count", &count.to_string(), "--idle", &idle], "")?;
@@ -206,16 +206,20 @@ impl DemoNode {
     }
 
     /// Counts the lines that still come within half a second. None should.
-    pub fn receive_rest(&self) -> Result<usize> {
+    pub(crate) fn receive_rest(&self) -> Result<usize> {
         Ok(self.call(&["tail", "--consumer", "pipeline", "--idle", "0.5"], "")?.lines().count())
     }
 
-    pub fn status(&self) -> Result<Snapshot> {
+    pub(crate) fn status(&self) -> Result<Snapshot> {
         Ok(serde_json::from_str(&self.call(&["status", "--json"], "")?)?)
     }
 
     /// Asks for the status until it is as it should be.
-    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Snapshot) -> bool) -> Result<Snapshot> {
+    pub(crate) fn wait_until(
+        &self,
+        what: &str,
+        mut holds: impl FnMut(&Snapshot) -> bool,
+    ) -> Result<Snapshot> {
         let start = clock::now().tick;
         loop {
             let snapshot = self.status()?;

@@ -90,7 +90,7 @@ const OPEN: [&str; 76] = [
 ];
 
 /// Returns the settings of a file, one a line. If it does not parse, only names of known settings are left.
-pub fn without_secrets(text: &str) -> String {
+pub(crate) fn without_secrets(text: &str) -> String {
     match text.parse::<DocumentMut>() {
         Ok(document) => {
             let mut lines = Vec::new();

@@ -7,7 +7,7 @@ use crate::cli::place::{NodeDirectory, ask_for};
 use crate::cli::pretty::EventRow;
 use crate::control::{ControlRequest, EventList, LIST_SCHEMA, ListedEvent, ListedRange};
 
-pub fn list(place: &NodeDirectory, args: EventListArgs, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn list(place: &NodeDirectory, args: EventListArgs, json: bool) -> Result<(), CommandFailure> {
     let range = ListedRange { last: args.last, publisher: args.publisher, filter: args.filter };
     let list = ask_for!(place, ControlRequest::EventList(range), Events);
     let mut answer = CommandAnswer::new();

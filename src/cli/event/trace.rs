@@ -13,7 +13,7 @@ use crate::control::{ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLin
 use crate::link::Relation;
 use crate::terminal::Lines;
 
-pub fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), CommandFailure> {
     let of = match (args.id, args.alternate) {
         (Some(id), None) => TraceOf::Event(id),
         (None, Some(text)) => TraceOf::Alternate(text),

@@ -12,7 +12,7 @@ use crate::terminal::Lines;
 /// Places that are named for each peer.
 const PLACES_SHOWN: usize = 10;
 
-pub fn waiting(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn waiting(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let facts = ask_for!(place, ControlRequest::EventWaiting, Waiting);
     if facts.waiting.is_empty() && !json {
         talk("nothing waits for a decision");

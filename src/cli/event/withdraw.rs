@@ -53,7 +53,7 @@ struct TakeBackOutcome {
     hint: Option<String>,
 }
 
-pub fn withdraw(
+pub(crate) fn withdraw(
     place: &NodeDirectory,
     id: EventRef,
     reason: Option<&str>,
@@ -69,7 +69,12 @@ pub fn withdraw(
 }
 
 /// The new event is in the format of the other: `file` has its payload alone.
-pub fn replace(place: &NodeDirectory, id: EventRef, file: &Path, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn replace(
+    place: &NodeDirectory,
+    id: EventRef,
+    file: &Path,
+    json: bool,
+) -> Result<(), CommandFailure> {
     let target = target(place, id, TakeBack::Replace)?;
     let payload = read_payload(file)?;
     let form = (target.event_type.as_str(), target.format.as_str());

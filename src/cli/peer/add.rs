@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// The longest mail that is searched for an invitation, in bytes.
 const MAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-pub fn add(place: &NodeDirectory, args: &PeerAddArgs) -> Result<(), CommandFailure> {
+pub(crate) fn add(place: &NodeDirectory, args: &PeerAddArgs) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let keyring = place.keyring(&config)?;

@@ -36,7 +36,7 @@ struct SettingDifference {
 
 /// # Errors
 /// Exit 1 if they differ, as `diff` has it.
-pub fn diff(
+pub(crate) fn diff(
     place: &NodeDirectory,
     left: &str,
     right: Option<&str>,

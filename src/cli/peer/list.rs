@@ -10,7 +10,7 @@ use crate::control::{ControlReply, ControlRequest};
 use crate::status::Snapshot;
 use crate::terminal::Lines;
 
-pub fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let mut answer = CommandAnswer::new();

@@ -8,7 +8,11 @@ use crate::cli::place::NodeDirectory;
 use crate::config::write;
 use crate::identity::PublisherName;
 
-pub fn rename(place: &NodeDirectory, old: &PublisherName, new: &PublisherName) -> Result<(), CommandFailure> {
+pub(crate) fn rename(
+    place: &NodeDirectory,
+    old: &PublisherName,
+    new: &PublisherName,
+) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let file = file_of(&config, old)?;
     if old == new {

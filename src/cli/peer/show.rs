@@ -14,7 +14,7 @@ use crate::status;
 use crate::terminal::Lines;
 
 /// Shows the peer's file, the applied part of its own key statement, and the state of its feeds.
-pub fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(), CommandFailure> {
+pub(crate) fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let held = find(&known, name)?;

@@ -13,7 +13,7 @@ const UNKNOWN: u8 = 3;
 
 /// # Errors
 /// Only the exit code: the line is on stdout, also if the node cannot be asked.
-pub fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
+pub(crate) fn nagios(place: &NodeDirectory) -> Result<(), CommandFailure> {
     let (exit, line) = match place.ask_if_running(&ControlRequest::Status) {
         Ok(Some(ControlReply::Status(snapshot))) => judged(&snapshot),
         Ok(None) => (

@@ -40,7 +40,7 @@ enum Wake {
 
 /// # Errors
 /// If the node cannot be asked the first time; later it may be restarting.
-pub fn watch(place: &NodeDirectory) -> Result<(), CommandFailure> {
+pub(crate) fn watch(place: &NodeDirectory) -> Result<(), CommandFailure> {
     let wakes = wakes()?;
     let mut rates = RateTable::default();
     let mut answer = CommandAnswer::new();

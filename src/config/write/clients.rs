@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// The future client, from the flags of `client add`.
 #[derive(Clone, Debug)]
-pub struct NewClient {
+pub(crate) struct NewClient {
     pub name: PublisherName,
     pub token_hash: TokenHash,
     pub tlp_max: Tlp,
@@ -25,7 +25,7 @@ pub struct NewClient {
 ///
 /// # Errors
 /// [`WriteError::ClientExists`] (nothing was changed), [`WriteError::Io`].
-pub fn add_client(clients_dir: &Path, new: &NewClient) -> Result<PathBuf, WriteError> {
+pub(crate) fn add_client(clients_dir: &Path, new: &NewClient) -> Result<PathBuf, WriteError> {
     let file = clients_dir.join(format!("{}.toml", new.name));
     let failed = |error| WriteError::Io { file: file.clone(), error };
     files::make_dir(clients_dir, DIR_MODE).map_err(failed)?;
@@ -41,7 +41,7 @@ pub fn add_client(clients_dir: &Path, new: &NewClient) -> Result<PathBuf, WriteE
 ///
 /// # Errors
 /// [`WriteError::Io`], also if there is no such client.
-pub fn remove_client(file: &Path, at: Timestamp) -> Result<PathBuf, WriteError> {
+pub(crate) fn remove_client(file: &Path, at: Timestamp) -> Result<PathBuf, WriteError> {
     move_to_removed(file, at)
 }
 

@@ -14,7 +14,7 @@ use crate::identity::PublisherName;
 ///
 /// # Errors
 /// [`WriteError::PeerExists`], [`WriteError::AliasOf`], [`WriteError::Io`], [`WriteError::Toml`]: the peer keeps its name.
-pub fn rename_peer(
+pub(crate) fn rename_peer(
     file: &Path,
     known: &[PeerFile],
     old: &PublisherName,

@@ -24,7 +24,7 @@ use crate::status;
 use crate::transport::PeerAddresses;
 
 /// The peer files in force.
-pub struct WatchedFiles {
+pub(crate) struct WatchedFiles {
     pub config: NodeConfig,
     pub own_key: ed25519_dalek::VerifyingKey,
     pub own_seal: SealKey,
@@ -43,7 +43,7 @@ pub struct WatchedFiles {
 
 /// The present problems of `intelmesh.toml`.
 #[derive(Debug, Default)]
-pub struct NodeFile {
+pub(crate) struct NodeFile {
     pub fingerprint: FilesFingerprint,
     pub problems: Vec<ConfigProblem>,
 }
@@ -58,7 +58,7 @@ pub(super) struct DoorLists {
 }
 
 /// Values that others hold as well, and that a change of the files replaces.
-pub struct InForce {
+pub(crate) struct InForce {
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
     pub opener: Arc<SealOpener>,
@@ -68,7 +68,7 @@ pub struct InForce {
 
 impl WatchedFiles {
     /// As they are read at start.
-    pub fn at_start(
+    pub(crate) fn at_start(
         config: NodeConfig,
         peers: PeerFiles,
         (own_key, own_seal): (ed25519_dalek::VerifyingKey, SealKey),
@@ -81,7 +81,7 @@ impl WatchedFiles {
     }
 
     /// Were files put into `keys/` since this was asked last?
-    pub fn keys_changed(&mut self) -> bool {
+    pub(crate) fn keys_changed(&mut self) -> bool {
         let fingerprint = FilesFingerprint::of_keys(&self.config.paths);
         std::mem::replace(&mut self.keys, fingerprint.clone()) != fingerprint
     }
@@ -89,7 +89,7 @@ impl WatchedFiles {
 
 impl NodeFile {
     /// As it is at start, when all of it was good.
-    pub fn of(dir: &Path) -> Self {
+    pub(crate) fn of(dir: &Path) -> Self {
         Self { fingerprint: FilesFingerprint::of_node_file(dir), problems: Vec::new() }
     }
 
@@ -235,7 +235,7 @@ fn list_bad(door: &impl Display, fault: &impl Display) -> status::ShownProblem {
 }
 
 /// Returns how the transport reaches each peer. It does not reach a peer if its key is revoked.
-pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
+pub(crate) fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
     let revoked: Vec<&PublisherName> = node.revoked().collect();
     let peers = peers.trusted();
     let address = |file: &PeerFile| PeerAddresses {

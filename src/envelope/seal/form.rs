@@ -21,12 +21,12 @@ const KEY_BYTES: usize = 32;
 
 /// Labels of headers (RFC 9052 §3.1, RFC 9053 §6.3.1) and of a COSE_Key (RFC 9053 §7.2).
 mod label {
-    pub const KID: i64 = 4;
-    pub const IV: i64 = 5;
-    pub const EPHEMERAL_KEY: i64 = -1;
-    pub const KTY: i64 = 1;
-    pub const CRV: i64 = -1;
-    pub const X: i64 = -2;
+    pub(crate) const KID: i64 = 4;
+    pub(crate) const IV: i64 = 5;
+    pub(crate) const EPHEMERAL_KEY: i64 = -1;
+    pub(crate) const KTY: i64 = 1;
+    pub(crate) const CRV: i64 = -1;
+    pub(crate) const X: i64 = -2;
 }
 const KTY_OKP: i64 = 1;
 const CRV_X25519: i64 = 4;
@@ -56,7 +56,7 @@ impl<'a> SealedBody<'a> {
     ///
     /// # Errors
     /// [`CodecError`]; nothing is allocated beyond [`RECIPIENTS_MAX`] recipients.
-    pub fn read(item: &'a [u8]) -> Result<Self, CodecError> {
+    pub(crate) fn read(item: &'a [u8]) -> Result<Self, CodecError> {
         let mut reader = CborReader::of_one_item(item)?;
         if reader.peek()? != MajorType::Tag || reader.tag()? != TAG_ENCRYPT || reader.array() != Ok(4) {
             return Err(wrong("no COSE_Encrypt: tag 96 and an array of four"));

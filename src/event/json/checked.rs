@@ -7,7 +7,7 @@ use super::{JsonKind, JsonMember, unquoted};
 
 /// One token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JsonToken<'a> {
+pub(crate) enum JsonToken<'a> {
     /// The begin of an object or an array.
     Open(JsonKind),
     Close,
@@ -17,7 +17,7 @@ pub enum JsonToken<'a> {
 
 /// The tokens of a text, without the commas, colons and white space between them.
 #[derive(Clone, Debug)]
-pub struct JsonTokens<'a> {
+pub(crate) struct JsonTokens<'a> {
     text: &'a str,
     at: usize,
     /// Objects and arrays that are open.
@@ -26,7 +26,7 @@ pub struct JsonTokens<'a> {
 }
 
 impl<'a> JsonTokens<'a> {
-    pub fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0, deepest: 0 }
     }
 
@@ -104,7 +104,7 @@ fn word_len(bytes: &[u8]) -> usize {
 }
 
 /// Returns the members of an object, in order; none of another value.
-pub fn members(object: &str) -> Vec<JsonMember<'_>> {
+pub(crate) fn members(object: &str) -> Vec<JsonMember<'_>> {
     members_and_depth(object).0
 }
 
@@ -125,7 +125,7 @@ pub(super) fn members_and_depth(object: &str) -> (Vec<JsonMember<'_>>, usize) {
 }
 
 /// Returns the elements of an array, in order.
-pub fn elements(array: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
     let mut tokens = JsonTokens::inside(array);
     std::iter::from_fn(move || tokens.value().map(|(place, _)| &array[place]))
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Returns the text that a string with its quotes stands for.
-pub fn unquoted(string: &str) -> Cow<'_, str> {
+pub(crate) fn unquoted(string: &str) -> Cow<'_, str> {
     let inside = string.get(1..string.len().saturating_sub(1)).unwrap_or_default();
     if inside.contains('\\') { Cow::Owned(unescape(inside)) } else { Cow::Borrowed(inside) }
 }
@@ -17,7 +17,7 @@ pub(super) fn hex(digits: &[u8]) -> Option<u16> {
 }
 
 /// Returns the text of the inside of a JSON string. `inside` has been scanned: its escapes are whole.
-pub fn unescape(inside: &str) -> String {
+pub(crate) fn unescape(inside: &str) -> String {
     let mut out = String::with_capacity(inside.len());
     let mut rest = inside;
     while let Some(at) = rest.find('\\') {
@@ -53,19 +53,19 @@ fn unescape_unit(bytes: &[u8], at: usize) -> (char, usize) {
 }
 
 /// Places of an unescaped string in its escaped text. Asked in ascending order.
-pub struct EscapedPlaces<'a> {
+pub(crate) struct EscapedPlaces<'a> {
     escaped: &'a str,
     at: usize,
     plain: usize,
 }
 
 impl<'a> EscapedPlaces<'a> {
-    pub fn new(escaped: &'a str) -> Self {
+    pub(crate) fn new(escaped: &'a str) -> Self {
         Self { escaped, at: 0, plain: 0 }
     }
 
     /// Returns the place in the escaped text of the byte `plain` of the unescaped one.
-    pub fn of(&mut self, plain: usize) -> usize {
+    pub(crate) fn of(&mut self, plain: usize) -> usize {
         while self.plain < plain && self.at < self.escaped.len() {
             let rest = &self.escaped[self.at..];
             let step = match rest.as_bytes() {

@@ -7,14 +7,14 @@ use crate::limits::{JSON_DEPTH_MAX, MESSAGE_VALUES_MAX};
 
 /// A JSON text as values.
 #[derive(Clone, Debug)]
-pub struct JsonRead {
+pub(crate) struct JsonRead {
     pub value: Value,
     /// The first number that no type holds. In `value` it is the text of its digits.
     pub odd_number: Option<String>,
 }
 
 /// Returns the value that a scanned text is; `None` if it has more than [`MESSAGE_VALUES_MAX`] values.
-pub fn value_of(text: &str) -> Option<JsonRead> {
+pub(crate) fn value_of(text: &str) -> Option<JsonRead> {
     if count_values(text) > MESSAGE_VALUES_MAX {
         return None;
     }
@@ -24,7 +24,7 @@ pub fn value_of(text: &str) -> Option<JsonRead> {
 }
 
 /// Returns the number of values in a scanned text. Keys are counted too.
-pub fn count_values(text: &str) -> usize {
+pub(crate) fn count_values(text: &str) -> usize {
     JsonTokens::of(text).filter(|token| *token != JsonToken::Close).count()
 }
 

@@ -10,7 +10,7 @@ use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, MESSAGE_VALUES_MAX};
 
 /// A body of another format, read once.
-pub struct ForeignMessage {
+pub(crate) struct ForeignMessage {
     format: &'static dyn ForeignFormat,
     /// `None` if it has too many values.
     members: Option<JsonObject>,
@@ -24,7 +24,7 @@ impl ForeignMessage {
     ///
     /// # Errors
     /// [`SubmitError`] with a code of JSON.
-    pub fn read(format: &'static dyn ForeignFormat, text: &str) -> Result<Self, SubmitError> {
+    pub(crate) fn read(format: &'static dyn ForeignFormat, text: &str) -> Result<Self, SubmitError> {
         if text.len() > LINE_BYTES_MAX {
             return Err(SubmitError::line_too_large());
         }
@@ -42,17 +42,17 @@ impl ForeignMessage {
         Ok(message)
     }
 
-    pub fn format(&self) -> &'static dyn ForeignFormat {
+    pub(crate) fn format(&self) -> &'static dyn ForeignFormat {
         self.format
     }
 
     /// Returns true if it has all members that a message needs: `run/in.sock` carries fragments unread.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.members.as_ref().is_some_and(|members| self.format.is_complete(members))
     }
 
     /// Adds the labels in all places.
-    pub fn labels(&self, found: &mut Vec<EventLabel>) {
+    pub(crate) fn labels(&self, found: &mut Vec<EventLabel>) {
         found.extend(self.plain_labels.iter().cloned());
         match &self.members {
             Some(members) => self.format.labels(members, found),
@@ -61,7 +61,7 @@ impl ForeignMessage {
     }
 
     /// Returns the strictest label in the places of its format.
-    pub fn own_label(&self) -> Option<EventLabel> {
+    pub(crate) fn own_label(&self) -> Option<EventLabel> {
         let mut found = Vec::new();
         self.members.iter().for_each(|members| self.format.labels(members, &mut found));
         EventLabel::strictest(found)
@@ -71,7 +71,7 @@ impl ForeignMessage {
     ///
     /// # Errors
     /// [`SubmitError`] with the code of the format, of JSON, or of the events that it would become.
-    pub fn decode(&self) -> Result<DecodedMessage, SubmitError> {
+    pub(crate) fn decode(&self) -> Result<DecodedMessage, SubmitError> {
         if let Some(number) = &self.odd_number {
             return Err(odd(number));
         }
@@ -91,7 +91,10 @@ impl ForeignMessage {
 ///
 /// # Errors
 /// [`SubmitError`] with the code of the format, of JSON, or of the events that it would become.
-pub fn decode_text(format: &'static dyn ForeignFormat, text: &str) -> Result<DecodedMessage, SubmitError> {
+pub(crate) fn decode_text(
+    format: &'static dyn ForeignFormat,
+    text: &str,
+) -> Result<DecodedMessage, SubmitError> {
     ForeignMessage::read(format, text)?.decode()
 }
 
@@ -99,7 +102,7 @@ pub fn decode_text(format: &'static dyn ForeignFormat, text: &str) -> Result<Dec
 ///
 /// # Errors
 /// [`NotSent`] if the format has no message for it, or one beyond the limit of a line.
-pub fn encode_event(
+pub(crate) fn encode_event(
     format: &dyn ForeignFormat,
     event: &EventView<'_>,
     options: &EncodeOptions,

@@ -284,7 +284,7 @@ impl EventParts {
 
 /// Puts the label into the payload, unless that has a stricter one. IntelMQ has the four labels of TLP 1.0: it gets the
 /// next stricter one.
-pub fn put_label(payload: &mut JsonObject, tlp: Option<Tlp>) {
+pub(crate) fn put_label(payload: &mut JsonObject, tlp: Option<Tlp>) {
     let Some(tlp) = tlp else { return };
     let tlp = match payload.get("tlp") {
         None | Some(Value::Null) => tlp,

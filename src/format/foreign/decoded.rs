@@ -13,7 +13,7 @@ use crate::limits::{EXPLODED_BYTES_MAX, EXPLODED_EVENTS_MAX, LINKS_MAX, MESSAGE_
 
 /// A message as flat events.
 #[derive(Debug)]
-pub struct DecodedMessage {
+pub(crate) struct DecodedMessage {
     /// The message's own id; the id of its event, if there is one event.
     pub uuid: Option<Uuid>,
     /// At least one.
@@ -27,7 +27,7 @@ pub struct DecodedMessage {
 
 /// One event of a message.
 #[derive(Clone, Debug)]
-pub struct DecodedEvent {
+pub(crate) struct DecodedEvent {
     /// Given if the message names each of its events; else the id is one of the body.
     pub uuid: Option<Uuid>,
     /// Relations that the other events do not have.
@@ -50,7 +50,7 @@ impl EventCollector {
     ///
     /// # Errors
     /// `multi_value` if there are too many events, or too large ones, and the faults of [`check_body`].
-    pub fn push(&mut self, event: DecodedEvent) -> Result<(), SubmitError> {
+    pub(crate) fn push(&mut self, event: DecodedEvent) -> Result<(), SubmitError> {
         if self.events.len() == EXPLODED_EVENTS_MAX {
             return Err(too_many_events());
         }
@@ -72,11 +72,11 @@ impl EventCollector {
         Ok(())
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    pub fn into_events(self) -> Vec<DecodedEvent> {
+    pub(crate) fn into_events(self) -> Vec<DecodedEvent> {
         self.events
     }
 }

@@ -20,41 +20,41 @@ pub(super) struct FieldReader<'a> {
 }
 
 impl<'a> FieldReader<'a> {
-    pub fn new(payload: &'a JsonObject, format: &'static str) -> Self {
+    pub(crate) fn new(payload: &'a JsonObject, format: &'static str) -> Self {
         let (report, taken) = (ConversionReport::default(), BTreeSet::new());
         Self { payload, taken, format, kept: kept_below(payload, format), report }
     }
 
     /// Returns a value that finds a place now.
-    pub fn take(&mut self, field: &str) -> Option<&'a Value> {
+    pub(crate) fn take(&mut self, field: &str) -> Option<&'a Value> {
         let value = self.payload.get(field).filter(|value| !value.is_null())?;
         self.taken.insert(field.to_owned());
         Some(value)
     }
 
     /// Returns a text that finds a place now.
-    pub fn take_text(&mut self, field: &str) -> Option<&'a str> {
+    pub(crate) fn take_text(&mut self, field: &str) -> Option<&'a str> {
         let text = self.payload.get(field)?.as_str().filter(|text| !text.is_empty())?;
         self.taken.insert(field.to_owned());
         Some(text)
     }
 
     /// Returns a value without saying that it finds a place.
-    pub fn peek(&self, field: &str) -> Option<&'a Value> {
+    pub(crate) fn peek(&self, field: &str) -> Option<&'a Value> {
         self.payload.get(field)
     }
 
     /// Returns a member below `extra.FORMAT`.
-    pub fn kept(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn kept(&self, name: &str) -> Option<&Value> {
         self.kept.get(name)
     }
 
-    pub fn all_kept(&self) -> &JsonObject {
+    pub(crate) fn all_kept(&self) -> &JsonObject {
         &self.kept
     }
 
     /// Returns the notes, with one for each field that was not read.
-    pub fn into_report(mut self, why: &'static str) -> ConversionReport {
+    pub(crate) fn into_report(mut self, why: &'static str) -> ConversionReport {
         let own = format!("extra.{}", self.format);
         let is_ours = |key: &str| key == own || key.starts_with(&format!("{own}."));
         for key in self.payload.keys().filter(|key| !self.taken.contains(*key) && !is_ours(key)) {

@@ -19,14 +19,14 @@ pub(super) struct FlatEvent {
 }
 
 impl FlatEvent {
-    pub fn new(format: &'static str) -> Self {
+    pub(crate) fn new(format: &'static str) -> Self {
         let (payload, extra) = (JsonObject::new(), JsonObject::new());
         Self { fields: Harmonization::intelmq(), payload, extra, format }
     }
 
     /// Puts a value at a free field. Returns false, and keeps nothing, if the field has a value or IntelMQ would not
     /// take this one as it stands.
-    pub fn put(&mut self, field: &str, value: impl Into<Value>) -> bool {
+    pub(crate) fn put(&mut self, field: &str, value: impl Into<Value>) -> bool {
         let value = value.into();
         let taken = !self.payload.contains_key(field) && self.fields.takes_unchanged(field, &value);
         if taken {
@@ -36,7 +36,7 @@ impl FlatEvent {
     }
 
     /// Puts a value at a field, or else below `extra.FORMAT` under `name`.
-    pub fn put_or_keep(
+    pub(crate) fn put_or_keep(
         &mut self,
         field: &str,
         value: impl Into<Value>,
@@ -51,16 +51,16 @@ impl FlatEvent {
     }
 
     /// Keeps a value below `extra.FORMAT`.
-    pub fn keep(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn keep(&mut self, name: &str, value: impl Into<Value>) {
         self.extra.insert(name.to_owned(), value.into());
     }
 
-    pub fn has(&self, field: &str) -> bool {
+    pub(crate) fn has(&self, field: &str) -> bool {
         self.payload.contains_key(field)
     }
 
     /// Returns the payload, with everything kept as one object.
-    pub fn into_payload(mut self) -> JsonObject {
+    pub(crate) fn into_payload(mut self) -> JsonObject {
         if !self.extra.is_empty() {
             self.payload.insert(format!("extra.{}", self.format), Value::Object(self.extra));
         }

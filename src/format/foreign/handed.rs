@@ -77,7 +77,7 @@ pub struct NotConverted {
 
 /// How bodies are converted for a consumer.
 #[derive(Clone, Copy, Debug)]
-pub struct BodyRule<'a> {
+pub(crate) struct BodyRule<'a> {
     pub wanted: BodyFormat,
     /// Events of IntelMQ have the label in `tlp`.
     pub labelled: bool,
@@ -89,7 +89,7 @@ pub struct BodyRule<'a> {
 ///
 /// # Errors
 /// [`NotConverted`] if the body cannot be decoded, or the format has no message for the event.
-pub fn convert_body(
+pub(crate) fn convert_body(
     carried: &Carried<'_>,
     rule: BodyRule<'_>,
 ) -> Result<Option<Vec<ConvertedBody>>, NotConverted> {

@@ -4,7 +4,7 @@
 
 mod carried;
 mod codec;
-pub mod convert;
+pub(crate) mod convert;
 mod decoded;
 mod fields;
 mod flat;
@@ -22,13 +22,13 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use carried::carried_events;
-pub use codec::{ForeignMessage, decode_text, encode_event};
-pub use decoded::{DecodedEvent, DecodedMessage};
-pub use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
+pub(crate) use codec::{ForeignMessage, decode_text, encode_event};
+pub(crate) use decoded::{DecodedEvent, DecodedMessage};
+pub(crate) use handed::{BodyFormat, BodyRule, ConvertedBody, NotConverted, convert_body};
 #[cfg(feature = "node")]
-pub use misp::feed;
-pub use misp::{MispPart, take_apart as take_misp_apart};
-pub use report::ConversionReport;
+pub(crate) use misp::feed;
+pub(crate) use misp::{MispPart, take_apart as take_misp_apart};
+pub(crate) use report::ConversionReport;
 
 use super::label::EventLabel;
 use super::refusal::{SubmitCode, SubmitError};
@@ -38,10 +38,10 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 /// A JSON object, with its keys in order.
-pub type JsonObject = Map<String, Value>;
+pub(crate) type JsonObject = Map<String, Value>;
 
 /// A format that is not IntelMQ's. The next one is a file with this trait, and a table.
-pub trait ForeignFormat: Sync {
+pub(crate) trait ForeignFormat: Sync {
     /// Returns the name in `meta.format`.
     fn name(&self) -> &'static str;
 
@@ -77,21 +77,21 @@ pub trait ForeignFormat: Sync {
 }
 
 /// Returns the format of that name, if it can be decoded here.
-pub fn foreign_format(name: &str) -> Option<&'static dyn ForeignFormat> {
+pub(crate) fn foreign_format(name: &str) -> Option<&'static dyn ForeignFormat> {
     let all: [&'static dyn ForeignFormat; 3] = [&idea::IdeaFormat, &n6::N6Format, &misp::MispFormat];
     all.into_iter().find(|format| format.name() == name)
 }
 
 /// A relation that a message states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignLink {
+pub(crate) struct ForeignLink {
     pub relation: &'static str,
     pub right: ForeignTarget,
 }
 
 /// The target of a relation: an event that came through this door too, or a name elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ForeignTarget {
+pub(crate) enum ForeignTarget {
     Own(Uuid),
     Named(String),
 }
@@ -106,7 +106,7 @@ impl ForeignLink {
     }
 
     /// Returns the link of an event that `publisher` signs: events of the other system came under its name.
-    pub fn signed_by(&self, publisher: &PublisherName, project: &ProjectName) -> Option<Link> {
+    pub(crate) fn signed_by(&self, publisher: &PublisherName, project: &ProjectName) -> Option<Link> {
         let right = match &self.right {
             ForeignTarget::Own(uuid) => LinkTarget::Event(EventId {
                 publisher: publisher.clone(),
@@ -124,7 +124,7 @@ impl ForeignLink {
 
 /// An IntelMQ event and its metadata, as an encoder sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct EventView<'a> {
+pub(crate) struct EventView<'a> {
     pub payload: &'a JsonObject,
     pub id: Option<&'a EventId>,
     /// The UUID of `id`, or else one of the content.
@@ -139,7 +139,7 @@ pub struct EventView<'a> {
 
 /// Settings of an encoder.
 #[derive(Clone, Debug, Default)]
-pub struct EncodeOptions {
+pub(crate) struct EncodeOptions {
     /// The name of this node in the other system; made from the publisher's if it is missing.
     pub node: Option<String>,
     /// `raw` travels too.
@@ -147,18 +147,18 @@ pub struct EncodeOptions {
 }
 
 /// Returns true if IDEA takes it as the name of a node: parts of a-z, 0-9 and `_`, with dots between.
-pub fn is_node_name(text: &str) -> bool {
+pub(crate) fn is_node_name(text: &str) -> bool {
     idea::syntax::is_node_name(text)
 }
 
 /// Returns the name in IDEA of the node `publisher`: `cert-at` is `at.cert.intelmesh`.
-pub fn default_node_name(publisher: &PublisherName) -> String {
+pub(crate) fn default_node_name(publisher: &PublisherName) -> String {
     idea::syntax::default_node(Some(publisher.as_str()))
 }
 
 /// A message of another system.
 #[derive(Debug)]
-pub struct EncodedMessage {
+pub(crate) struct EncodedMessage {
     pub message: JsonObject,
     pub report: ConversionReport,
     /// Why a consumer withholds it: the message has lost the subject of the event.
@@ -168,7 +168,7 @@ pub struct EncodedMessage {
 /// Why a format has no message for an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotSent(pub String);
+pub(crate) struct NotSent(pub String);
 
 #[cfg(test)]
 mod tests;

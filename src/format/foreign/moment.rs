@@ -21,7 +21,7 @@ pub(super) enum ZoneRule {
 impl UtcMoment {
     /// Reads RFC 3339, with `T`, `t` or a blank in the middle and any number of digits in the fraction. A leap second
     /// becomes the second before it, because IntelMQ has none.
-    pub fn parse(text: &str, zone: ZoneRule) -> Option<Self> {
+    pub(crate) fn parse(text: &str, zone: ZoneRule) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
         let rest = rest.strip_prefix(['T', 't', ' '])?;
         let end = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
@@ -51,7 +51,7 @@ impl UtcMoment {
         Offset::UTC.to_timestamp(utc).ok().filter(|_| known).map(Self)
     }
 
-    pub fn of(time: Timestamp) -> Option<Self> {
+    pub(crate) fn of(time: Timestamp) -> Option<Self> {
         Instant::from_millisecond(i64::try_from(time.0).ok()?).ok().map(Self)
     }
 
@@ -65,12 +65,12 @@ impl UtcMoment {
     }
 
     /// Returns it as IntelMQ writes it: `2026-01-01T00:00:00+00:00`.
-    pub fn intelmq(self) -> String {
+    pub(crate) fn intelmq(self) -> String {
         self.written("+00:00")
     }
 
     /// Returns it with `Z` as its zone.
-    pub fn zulu(self) -> String {
+    pub(crate) fn zulu(self) -> String {
         self.written("Z")
     }
 }

@@ -19,18 +19,18 @@ pub(super) struct MessagePart<'a> {
 
 impl<'a> MessagePart<'a> {
     /// Returns the refusal for the value at `key`.
-    pub fn fault(&self, key: &str, value: &Value, expected: &str) -> SubmitError {
+    pub(crate) fn fault(&self, key: &str, value: &Value, expected: &str) -> SubmitError {
         let shown: String = value.to_string().chars().take(SHOWN_CHARS).collect();
         SubmitError::new(self.code, format!("{}{key}: {shown}: expected {expected}", self.place))
     }
 
     /// Returns the refusal if `key` has no value.
-    pub fn missing(&self, key: &str) -> SubmitError {
+    pub(crate) fn missing(&self, key: &str) -> SubmitError {
         SubmitError::new(self.code, format!("{}{key} is missing", self.place))
     }
 
     /// Returns a string; `None` if it is missing.
-    pub fn text(&self, key: &str) -> Result<Option<&'a str>, SubmitError> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&'a str>, SubmitError> {
         match self.members.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -38,12 +38,12 @@ impl<'a> MessagePart<'a> {
         }
     }
 
-    pub fn required(&self, key: &str) -> Result<&'a str, SubmitError> {
+    pub(crate) fn required(&self, key: &str) -> Result<&'a str, SubmitError> {
         self.text(key)?.ok_or_else(|| self.missing(key))
     }
 
     /// Returns the elements of a list; none if it is missing.
-    pub fn list(&self, key: &str) -> Result<&'a [Value], SubmitError> {
+    pub(crate) fn list(&self, key: &str) -> Result<&'a [Value], SubmitError> {
         match self.members.get(key) {
             None => Ok(&[]),
             Some(Value::Array(elements)) => Ok(elements),
@@ -52,13 +52,13 @@ impl<'a> MessagePart<'a> {
     }
 
     /// Returns the strings of a list.
-    pub fn texts(&self, key: &str) -> Result<Vec<&'a str>, SubmitError> {
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<&'a str>, SubmitError> {
         let text = |value: &'a Value| value.as_str().ok_or_else(|| self.fault(key, value, "a string"));
         self.list(key)?.iter().map(text).collect()
     }
 
     /// Returns the objects of a list.
-    pub fn objects(&self, key: &str) -> Result<Vec<&'a JsonObject>, SubmitError> {
+    pub(crate) fn objects(&self, key: &str) -> Result<Vec<&'a JsonObject>, SubmitError> {
         let object = |value: &'a Value| value.as_object().ok_or_else(|| self.fault(key, value, "an object"));
         self.list(key)?.iter().map(object).collect()
     }

@@ -12,7 +12,7 @@ use crate::format::meta::{event_type_of, is_kept_in_meta, string_of};
 const VERSION: &str = "1";
 
 /// `ext`, taken apart.
-pub struct AilPlaces<'a> {
+pub(crate) struct AilPlaces<'a> {
     /// Number of the format's version, as text.
     pub version: &'a str,
     /// The type as a JSON string, if it is neither `event` nor `report`.
@@ -24,7 +24,7 @@ pub struct AilPlaces<'a> {
 
 impl<'a> AilPlaces<'a> {
     /// Reads `ext`, an object that was checked when the event was accepted.
-    pub fn of(ext: Option<&'a [u8]>, event_type: EventType) -> Self {
+    pub(crate) fn of(ext: Option<&'a [u8]>, event_type: EventType) -> Self {
         let ext = ext.and_then(|ext| std::str::from_utf8(ext).ok()).unwrap_or_default();
         let mut places =
             Self { version: VERSION, kind: None, ext, in_meta: Vec::new(), below_ext: Vec::new() };
@@ -48,12 +48,12 @@ impl<'a> AilPlaces<'a> {
     }
 
     /// Returns the members that stand in meta itself, each as it was given.
-    pub fn in_meta(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn in_meta(&self) -> impl Iterator<Item = &'a str> {
         self.in_meta.iter().map(|at| &self.ext[at.clone()])
     }
 
     /// Returns those that stay below `ext`.
-    pub fn below_ext(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn below_ext(&self) -> impl Iterator<Item = &'a str> {
         self.below_ext.iter().map(|at| &self.ext[at.clone()])
     }
 }

@@ -98,7 +98,7 @@ pub(super) struct AdaptPlan<'a> {
 }
 
 impl<'a> AdaptPlan<'a> {
-    pub fn of(subject: &Subject<'a>) -> Self {
+    pub(crate) fn of(subject: &Subject<'a>) -> Self {
         let mut plan = Self::default();
         let mut has_extra = false;
         for member in &subject.scan.members {
@@ -183,13 +183,13 @@ impl<'a> AdaptPlan<'a> {
     }
 
     /// Takes a member out and keeps it under its own name.
-    pub fn moves(&mut self, member: &JsonMember<'_>, text: &'a str, why: Unfit) {
+    pub(crate) fn moves(&mut self, member: &JsonMember<'_>, text: &'a str, why: Unfit) {
         self.note(&member.key, why);
         self.gone.push(member.key_at.start);
         self.moved.push((member.key.clone().into_owned(), as_python_reads(text.into(), member.kind)));
     }
 
-    pub fn note(&mut self, field: &str, why: Unfit) {
+    pub(crate) fn note(&mut self, field: &str, why: Unfit) {
         match &mut self.adapted {
             Some(adapted) => adapted.members += 1,
             None => {
@@ -202,7 +202,7 @@ impl<'a> AdaptPlan<'a> {
 
 impl Subject<'_> {
     /// Returns the new key of a field of the sender's feed, if the receiver keeps its own.
-    pub fn feed_key(&self, key: &str) -> Option<String> {
+    pub(crate) fn feed_key(&self, key: &str) -> Option<String> {
         match key {
             _ if !self.keeps_feed => None,
             "time.observation" => Some("extra.intelmesh.time_observation".to_owned()),

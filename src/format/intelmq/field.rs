@@ -42,7 +42,7 @@ impl FieldPattern {
     /// # Errors
     /// Returns an error if the engine cannot do it (it has no look-around and no references back), or if it is too
     /// large.
-    pub fn parse(text: &str, any_case: bool) -> Result<Self, regex::Error> {
+    pub(crate) fn parse(text: &str, any_case: bool) -> Result<Self, regex::Error> {
         match text {
             "^[ -~]+$" => Ok(Self::Printable),
             "^.*[^\\.]$" => Ok(Self::NoDotAtEnd),
@@ -86,14 +86,14 @@ fn is_like_uuid(text: &str) -> bool {
 
 impl IntelmqField {
     /// Returns true if IntelMQ takes the value at this field, as it is or fixed by itself.
-    pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
+    pub(crate) fn accepts(&self, value: &FieldValue<'_>) -> bool {
         let taken = self.takes_unchanged(value)
             || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
         taken && self.also.as_ref().is_none_or(|also| also.accepts(value))
     }
 
     /// Returns true if IntelMQ takes the value as it is.
-    pub fn takes_unchanged(&self, value: &FieldValue<'_>) -> bool {
+    pub(crate) fn takes_unchanged(&self, value: &FieldValue<'_>) -> bool {
         self.kind.is_valid(value) && self.fits(value)
     }
 

@@ -76,22 +76,22 @@ impl FieldList {
         Self { fields, dicts }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    pub fn find(&self, name: &str) -> Option<&IntelmqField> {
+    pub(crate) fn find(&self, name: &str) -> Option<&IntelmqField> {
         self.fields.get(name)
     }
 
     /// Returns the field that holds `key` as one of its members, or is `key` itself.
-    pub fn dict_of(&self, key: &str) -> Option<&str> {
+    pub(crate) fn dict_of(&self, key: &str) -> Option<&str> {
         let first = key.split('.').next().unwrap_or(key);
         self.dicts.iter().map(String::as_str).find(|name| *name == first)
     }
 
     /// Returns true if there is a place for members without one of their own.
-    pub fn has_extra(&self) -> bool {
+    pub(crate) fn has_extra(&self) -> bool {
         self.dict_of("extra").is_some()
     }
 }

@@ -36,7 +36,7 @@ pub(super) enum FieldKind {
 }
 
 impl FieldKind {
-    pub fn parse(name: &str) -> Self {
+    pub(crate) fn parse(name: &str) -> Self {
         match name {
             "LowercaseString" => Self::Lowercase,
             "UppercaseString" => Self::Uppercase,
@@ -62,7 +62,7 @@ impl FieldKind {
     }
 
     /// Returns true if the value is taken as it stands.
-    pub fn is_valid(self, value: &FieldValue<'_>) -> bool {
+    pub(crate) fn is_valid(self, value: &FieldValue<'_>) -> bool {
         let FieldValue::Text(text) = value else { return self.is_valid_unquoted(value) };
         match self {
             Self::Text => !text.is_empty(),
@@ -101,7 +101,7 @@ impl FieldKind {
     }
 
     /// Returns the value that IntelMQ makes of it, if it then takes that.
-    pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
+    pub(crate) fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
             (Self::Integer, _) => Some(SanitizedValue::Text(int_from(value)?.into())),
@@ -255,7 +255,7 @@ fn current_type(lower: &str) -> &str {
 }
 
 /// Returns the words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
-pub fn classifications() -> impl Iterator<Item = &'static str> {
+pub(crate) fn classifications() -> impl Iterator<Item = &'static str> {
     TAXONOMIES.into_iter().chain(TYPES)
 }
 

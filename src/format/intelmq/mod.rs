@@ -25,11 +25,13 @@ use super::foreign::{BodyFormat, BodyRule, NotConverted, convert_body};
 use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
-pub use adapt::AdaptedEvent;
+pub(crate) use adapt::AdaptedEvent;
 use adapt::{AdaptPlan, Subject};
-pub use annotate::{RelationFieldError, RelationFields};
-pub use harmonization::{Harmonization, HarmonizationError};
-pub use kind::classifications;
+pub(crate) use annotate::RelationFieldError;
+pub use annotate::RelationFields;
+pub use harmonization::Harmonization;
+pub(crate) use harmonization::HarmonizationError;
+pub(crate) use kind::classifications;
 
 /// Selects the `feed.*` and `time.observation` of a receiver's event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

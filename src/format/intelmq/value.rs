@@ -21,7 +21,7 @@ pub(super) enum FieldValue<'a> {
 
 impl<'a> FieldValue<'a> {
     /// Reads `text`, which is one scanned JSON value without white space around it.
-    pub fn of(text: &'a str, kind: JsonKind) -> Self {
+    pub(crate) fn of(text: &'a str, kind: JsonKind) -> Self {
         match kind {
             JsonKind::Object | JsonKind::Array => Self::Compound,
             JsonKind::Literal if text == "true" => Self::Bool(true),
@@ -36,7 +36,7 @@ impl<'a> FieldValue<'a> {
     }
 
     /// Returns true if IntelMQ passes over it, under any key.
-    pub fn is_ignored(&self) -> bool {
+    pub(crate) fn is_ignored(&self) -> bool {
         match self {
             Self::Null => true,
             Self::Text(text) => matches!(&**text, "" | "-" | "N/A"),
@@ -45,7 +45,7 @@ impl<'a> FieldValue<'a> {
     }
 
     /// Returns Python's `str(value)`; `None` for lists and objects, because no reader could take theirs apart.
-    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bool(true) => Some("True".into()),
             Self::Bool(false) => Some("False".into()),
@@ -57,7 +57,7 @@ impl<'a> FieldValue<'a> {
     }
 
     /// Returns Python's `bool(value)`, but for lists and objects.
-    pub fn is_truthy(&self) -> bool {
+    pub(crate) fn is_truthy(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) | Self::Int("0") => false,
             Self::Float(number) => *number != 0.0,

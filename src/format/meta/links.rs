@@ -9,14 +9,14 @@ use crate::link::{Link, LinkTarget, Relation};
 
 /// The publisher and project that a bare UUID belongs to.
 #[derive(Clone, Copy)]
-pub struct Names<'a> {
+pub(crate) struct Names<'a> {
     pub publisher: &'a PublisherName,
     pub project: &'a ProjectName,
 }
 
 impl Names<'_> {
     /// Reads a full name, or a bare UUID of this node's own.
-    pub fn event(self, text: &str) -> Option<EventId> {
+    pub(crate) fn event(self, text: &str) -> Option<EventId> {
         if let Ok(uuid) = parse_uuid(text) {
             return Some(EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid });
         }
@@ -28,7 +28,7 @@ impl Names<'_> {
 ///
 /// # Errors
 /// `bad_meta` for the first that is not a link.
-pub fn read(value: &MetaValue<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
+pub(crate) fn read(value: &MetaValue<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
     let elements = elements(value).ok_or_else(|| SubmitError::bad_meta("meta.links is no list"))?;
     if elements.len() > LINKS_MAX {
         return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
@@ -70,7 +70,7 @@ fn read_one(element: &serde_json::Value, names: Names<'_>) -> Result<Link, Submi
 /// Returns the links that a member of IEP04's drafts means. These gave relations other places than the schema that was
 /// decided on: `related`, `group`, `alternate`, and `links` as triples. If a part is not understood, it gives no link:
 /// the member is kept whole as `ext`.
-pub fn read_draft(key: &str, value: &MetaValue<'_>, names: Names<'_>) -> Vec<Link> {
+pub(crate) fn read_draft(key: &str, value: &MetaValue<'_>, names: Names<'_>) -> Vec<Link> {
     let relation = match key {
         "related" => "related",
         "group" => "same-report",

@@ -7,7 +7,8 @@ use crate::event::json::JsonKind;
 use crate::format::meta::begins_with_tlp;
 
 /// Keys that decide who gets an event, as which event, and until when.
-pub const CONTROL_KEYS: [&str; 8] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid", "payload"];
+pub(crate) const CONTROL_KEYS: [&str; 8] =
+    ["tlp", "to", "seal", "expires", "links", "ids", "uuid", "payload"];
 
 /// Words of other systems, and their meaning here; in lower case, without `-`, `_` and blanks.
 const SYNONYMS: [(&str, &str); 18] = [
@@ -35,7 +36,7 @@ const SYNONYMS: [(&str, &str); 18] = [
 const OTHER_WORDS: [&str; 4] = ["id", "uid", "guid", "lines"];
 
 /// Returns the control key that the unknown `key` was probably meant to be, given its value.
-pub fn resembled_key(key: &str, value: &MetaValue<'_>) -> Option<&'static str> {
+pub(crate) fn resembled_key(key: &str, value: &MetaValue<'_>) -> Option<&'static str> {
     if is_named_elsewhere(key) {
         return None;
     }
@@ -61,7 +62,7 @@ fn is_named_elsewhere(key: &str) -> bool {
 }
 
 /// Returns true if the key is one of the `x-*`, which everybody may use as they like.
-pub fn is_private(key: &str) -> bool {
+pub(crate) fn is_private(key: &str) -> bool {
     key.starts_with("x-")
 }
 
@@ -108,7 +109,7 @@ fn has_right_side(value: &MetaValue<'_>) -> bool {
 
 /// Returns true if `key` can act on this value. Other systems have lists of texts under `links`, and of numbers under
 /// `ids`, which are kept as they are.
-pub fn is_its_own_type(key: &str, value: &MetaValue<'_>) -> bool {
+pub(crate) fn is_its_own_type(key: &str, value: &MetaValue<'_>) -> bool {
     match key {
         "links" => elements(value).is_some_and(|links| links.iter().any(serde_json::Value::is_object)),
         "ids" => value.kind == JsonKind::String,

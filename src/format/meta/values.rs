@@ -10,22 +10,22 @@ use crate::limits::{JSON_DEPTH_MAX, RECIPIENTS_MAX};
 use crate::policy::Tlp;
 
 /// One value of the line: its text and its kind.
-pub struct MetaValue<'a> {
+pub(crate) struct MetaValue<'a> {
     pub text: &'a str,
     pub kind: JsonKind,
 }
 
 impl<'a> MetaValue<'a> {
-    pub fn of(text: &'a str, member: &JsonMember<'_>) -> Self {
+    pub(crate) fn of(text: &'a str, member: &JsonMember<'_>) -> Self {
         Self { text: &text[member.value_at.clone()], kind: member.kind }
     }
 
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.text == "null"
     }
 
     /// Returns true if it is `null`, an empty text, an empty list or an empty object.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         match self.kind {
             JsonKind::Literal => self.is_null(),
             JsonKind::Number => false,
@@ -35,34 +35,34 @@ impl<'a> MetaValue<'a> {
         }
     }
 
-    pub fn string(&self) -> Option<Cow<'a, str>> {
+    pub(crate) fn string(&self) -> Option<Cow<'a, str>> {
         if self.kind != JsonKind::String {
             return None;
         }
         Some(json::unquoted(self.text))
     }
 
-    pub fn members(&self) -> Result<Vec<JsonMember<'a>>, SubmitError> {
+    pub(crate) fn members(&self) -> Result<Vec<JsonMember<'a>>, SubmitError> {
         Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
     }
 
     /// Returns at most 60 characters of it, for messages.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.text.chars().take(60).collect()
     }
 }
 
 /// Returns the string that `member` of `text` is.
-pub fn string_of<'a>(text: &'a str, member: &JsonMember<'_>) -> Option<Cow<'a, str>> {
+pub(crate) fn string_of<'a>(text: &'a str, member: &JsonMember<'_>) -> Option<Cow<'a, str>> {
     MetaValue::of(text, member).string()
 }
 
-pub fn event_type(value: &MetaValue<'_>) -> Option<EventType> {
+pub(crate) fn event_type(value: &MetaValue<'_>) -> Option<EventType> {
     event_type_of(&value.string()?)
 }
 
 /// Returns the type of event or report that a text names, without regard to case.
-pub fn event_type_of(text: &str) -> Option<EventType> {
+pub(crate) fn event_type_of(text: &str) -> Option<EventType> {
     match &*text.to_ascii_lowercase() {
         "event" => Some(EventType::Event),
         "report" => Some(EventType::Report),
@@ -70,11 +70,11 @@ pub fn event_type_of(text: &str) -> Option<EventType> {
     }
 }
 
-pub fn ids(value: &MetaValue<'_>) -> Option<IdScheme> {
+pub(crate) fn ids(value: &MetaValue<'_>) -> Option<IdScheme> {
     IdScheme::parse(&value.string()?)
 }
 
-pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
+pub(crate) fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
     value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
         SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is not a known label", value.shown()))
             .hint("write CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
@@ -82,7 +82,7 @@ pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
 }
 
 /// Reads names, each once. An empty list is refused: it has no recipient, which is hardly intended.
-pub fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitError> {
+pub(crate) fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitError> {
     // One name needs no list.
     let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
     let elements = elements(value).or(single).ok_or_else(|| {
@@ -109,6 +109,6 @@ pub fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitErr
     Ok(names)
 }
 
-pub fn elements(value: &MetaValue<'_>) -> Option<Vec<serde_json::Value>> {
+pub(crate) fn elements(value: &MetaValue<'_>) -> Option<Vec<serde_json::Value>> {
     if value.kind != JsonKind::Array { None } else { serde_json::from_str(value.text).ok() }
 }

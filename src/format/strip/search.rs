@@ -21,7 +21,7 @@ const TRACE_WORD: &str = "intelmesh";
 
 /// Parts that are removed from a payload before it is signed.
 #[derive(Default)]
-pub struct RemovedParts {
+pub(crate) struct RemovedParts {
     /// Parts of the text, ascending and apart. Each is one member or several, with the commas that go with them.
     pub cuts: Vec<Range<usize>>,
     /// The value of `extra.intelmesh.uuid`: the event was handed off before, under this id.
@@ -33,7 +33,7 @@ impl RemovedParts {
     ///
     /// # Errors
     /// `bad_json` if `extra` is a string that cannot be read and may hold fields that should stay at home.
-    pub fn find(scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
+    pub(crate) fn find(scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
         let mut search = PartSearch { rules, found: Self::default() };
         search.object(&ObjectInside { text: scan.text, offset: 0, path: "" }, &scan.members)?;
         let mut found = search.found;
@@ -42,7 +42,7 @@ impl RemovedParts {
     }
 
     /// Returns true if this member of the outermost object stays.
-    pub fn keeps(&self, member: &JsonMember<'_>) -> bool {
+    pub(crate) fn keeps(&self, member: &JsonMember<'_>) -> bool {
         let before = self.cuts.partition_point(|cut| cut.end <= member.key_at.start);
         self.cuts.get(before).is_none_or(|cut| cut.start > member.key_at.start)
     }

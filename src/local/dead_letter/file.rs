@@ -71,7 +71,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// Returns an error if a file exists and cannot be read.
-    pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
         let aside = Self {
             dir: dir.to_owned(),
             name: name.to_owned(),
@@ -130,7 +130,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// Returns an error, and sets nothing aside, if the disk is full or the file has reached its bound.
-    pub async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
+    pub(crate) async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
         let append = move |aside: &Self| {
             aside.append_line(serde_json::to_vec(&record)?)?;
             aside.shown().last = Some(record.at);
@@ -143,7 +143,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// The same as [`DeadLetter::append`].
-    pub async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
+    pub(crate) async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
         let append = move |aside: &Self| {
             let lines: Vec<Vec<u8>> = records.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
             aside.append_lines(lines.join(&b'\n'), lines.len() as u64)?;
@@ -159,7 +159,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// The same as [`DeadLetter::append`].
-    pub async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
+    pub(crate) async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
         self.on_a_worker(move |aside| aside.append_line(line)).await
     }
 
@@ -197,7 +197,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// Returns errors of the file system.
-    pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<TakenUp>> {
+    pub(crate) async fn take_up(self: &Arc<Self>) -> io::Result<Option<TakenUp>> {
         self.on_a_worker(Self::take_up_now).await
     }
 
@@ -231,7 +231,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// Returns errors of the file system.
-    pub async fn tried(self: &Arc<Self>, taken_up: &TakenUp, line: u64) -> io::Result<()> {
+    pub(crate) async fn tried(self: &Arc<Self>, taken_up: &TakenUp, line: u64) -> io::Result<()> {
         let done = taken_up.done.try_clone()?;
         self.on_a_worker(move |_| write_done(&done, line).and_then(|()| done.sync_data())).await?;
         let mut shown = self.shown();
@@ -243,7 +243,7 @@ impl DeadLetter {
     ///
     /// # Errors
     /// Returns errors of the file system.
-    pub async fn finish(self: &Arc<Self>, taken_up: TakenUp) -> io::Result<()> {
+    pub(crate) async fn finish(self: &Arc<Self>, taken_up: TakenUp) -> io::Result<()> {
         drop(taken_up);
         let finish = |aside: &Self| {
             let _writing = aside.writing();
@@ -256,7 +256,7 @@ impl DeadLetter {
     }
 
     /// Takes notice of files that the operator has moved away. Asks the disk.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         // A writer at this moment takes notice as well.
         let Ok(_writing) = self.writing.try_lock() else { return };
         let (lines, again) = (self.file("jsonl").exists(), self.file("again").exists());
@@ -270,7 +270,7 @@ impl DeadLetter {
     }
 
     /// Returns what status shows; `None` if nothing waits there.
-    pub fn status(&self) -> Option<DoorAside> {
+    pub(crate) fn status(&self) -> Option<DoorAside> {
         let shown = self.shown();
         let (file, lines) = (format!("aside/{}.jsonl", self.name), shown.lines + shown.taken_up);
         (lines > 0).then_some(DoorAside { file, lines, last: shown.last })
@@ -282,7 +282,7 @@ impl TakenUp {
     ///
     /// # Errors
     /// Returns errors of the file system.
-    pub async fn next_batch(&mut self) -> io::Result<Vec<TakenLine>> {
+    pub(crate) async fn next_batch(&mut self) -> io::Result<Vec<TakenLine>> {
         let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
         let mut next = self.next;
         let reading = tokio::task::spawn_blocking(move || {

@@ -15,7 +15,7 @@ pub(super) const DONE_DIGITS: usize = 20;
 
 /// One line of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AsideRecord {
+pub(crate) struct AsideRecord {
     #[serde(with = "crate::status::rfc3339")]
     pub at: Timestamp,
     pub door: String,
@@ -40,7 +40,7 @@ pub struct AsideRecord {
 }
 
 impl AsideRecord {
-    pub fn new(at: Timestamp, door: &str, code: &str, error: impl Into<String>) -> Self {
+    pub(crate) fn new(at: Timestamp, door: &str, code: &str, error: impl Into<String>) -> Self {
         Self {
             at,
             door: door.to_owned(),
@@ -51,7 +51,7 @@ impl AsideRecord {
         }
     }
 
-    pub fn with_line(mut self, line: &[u8]) -> Self {
+    pub(crate) fn with_line(mut self, line: &[u8]) -> Self {
         match std::str::from_utf8(line) {
             Ok(text) => self.line = Some(text.to_owned()),
             Err(_) => self.line_base64 = Some(data_encoding::BASE64.encode(line)),
@@ -60,7 +60,7 @@ impl AsideRecord {
     }
 
     /// Returns the line as it came; `None` if it was too long, or if it was stored under its id.
-    pub fn bytes_of_line(&self) -> Option<Vec<u8>> {
+    pub(crate) fn bytes_of_line(&self) -> Option<Vec<u8>> {
         match (&self.line, &self.line_base64, self.bytes) {
             (_, _, Some(_)) => None,
             (Some(text), ..) => Some(text.clone().into_bytes()),
@@ -75,7 +75,11 @@ impl AsideRecord {
 ///
 /// # Errors
 /// Returns errors of the file system for a file that is there.
-pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<u64> {
+pub(crate) fn read_aside(
+    state: &Path,
+    name: Option<&str>,
+    mut each: impl FnMut(AsideRecord),
+) -> io::Result<u64> {
     let dir = state.join("aside");
     let names = match name {
         Some(name) => BTreeSet::from([name.to_owned()]),

@@ -28,11 +28,11 @@ const EACH_WITHIN: Duration = Duration::from_secs(20);
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// Finds the stored event of an id, if the journal still holds it.
-pub type EntryQuestion = Arc<dyn Fn(EventId) -> BoxFuture<'static, Option<Arc<Entry>>> + Send + Sync>;
+pub(crate) type EntryQuestion = Arc<dyn Fn(EventId) -> BoxFuture<'static, Option<Arc<Entry>>> + Send + Sync>;
 
 /// Says why not everything was tried. The rest stays in its place, and comes first the next time.
 #[derive(Debug, Error)]
-pub enum AgainError {
+pub(crate) enum AgainError {
     #[error("aside/: {0}")]
     Io(#[from] io::Error),
     #[error("it was not taken within {t} s: is the other side there?", t = EACH_WITHIN.as_secs())]
@@ -70,17 +70,17 @@ impl RetryClaim {
     }
 
     /// Claims the entry for sending. Returns false if it was given up.
-    pub fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         self.goes(Self::WITH_THE_RECEIVER)
     }
 
     /// Releases the claim: nothing of it was sent after all.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.0.store(Self::WAITING, Ordering::Release);
     }
 
     /// Gives the entry up, so that it is not sent any more. Returns false if it is being sent.
-    pub fn give_up(&self) -> bool {
+    pub(crate) fn give_up(&self) -> bool {
         self.goes(Self::GIVEN_UP)
     }
 }

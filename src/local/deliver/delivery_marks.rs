@@ -30,12 +30,12 @@ pub(crate) struct DeliveryMarks {
 }
 
 impl DeliveryMarks {
-    pub fn new(counts_lines: bool) -> Self {
+    pub(crate) fn new(counts_lines: bool) -> Self {
         Self { counts_lines, ..Self::default() }
     }
 
     /// Adds the lines of the entry `seq`, at least one.
-    pub fn push(&mut self, seq: u64, lines: u64) {
+    pub(crate) fn push(&mut self, seq: u64, lines: u64) {
         self.last_seq = seq;
         let first_line = self.lines + 1;
         self.lines += lines;
@@ -55,17 +55,17 @@ impl DeliveryMarks {
 
     /// Passes over the entry `seq`, which has no line that could be acknowledged. It is done with once all before it
     /// is; if that is so already, the seq is returned.
-    pub fn pass(&mut self, seq: u64) -> Option<u64> {
+    pub(crate) fn pass(&mut self, seq: u64) -> Option<u64> {
         self.passed = seq;
         (self.acked >= self.last_seq).then_some(seq)
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.runs.len() >= UNACKED_RUNS_MAX
     }
 
     /// Returns the seq up to which `ack` acknowledges; `None` if that is nothing new.
-    pub fn acked(&mut self, ack: AckRequest) -> Option<u64> {
+    pub(crate) fn acked(&mut self, ack: AckRequest) -> Option<u64> {
         let seq = match ack {
             AckRequest::Seq(seq) => Some(seq.min(self.last_seq)),
             AckRequest::Lines(lines) => self.seq_of_line(lines.min(self.lines)),

@@ -158,7 +158,7 @@ fn refresh(form: &mut ReceiverForm, counters: &ConsumerCounters, now: Now) {
 
 impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Runs until the node stops.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut holds = None;
         loop {
             let (id, told) = self.behind.consumers.open();

@@ -11,16 +11,16 @@ pub(crate) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
 
 impl SteadyTime {
     /// Notes the time that the core sent at `at`.
-    pub fn tell(&self, time: Option<Timestamp>, at: Tick) {
+    pub(crate) fn tell(&self, time: Option<Timestamp>, at: Tick) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| (time, at));
     }
 
-    pub fn has_passed(&self, expires: Timestamp, now: Tick) -> bool {
+    pub(crate) fn has_passed(&self, expires: Timestamp, now: Tick) -> bool {
         self.now(now).is_some_and(|time| expires <= time)
     }
 
     /// Returns the time at `now`; `None` while it is not to be trusted.
-    pub fn now(&self, now: Tick) -> Option<Timestamp> {
+    pub(crate) fn now(&self, now: Tick) -> Option<Timestamp> {
         let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.map(|(time, at)| time.plus_ms(now.since_ms(at)))
     }

@@ -28,7 +28,7 @@ impl ReceiverForm {
     ///
     /// # Errors
     /// Returns an error if the file cannot be used; the operator must fix it.
-    pub fn new(hand_off: IntelmqHandOff, file: Option<PathBuf>) -> Result<Self, HarmonizationError> {
+    pub(crate) fn new(hand_off: IntelmqHandOff, file: Option<PathBuf>) -> Result<Self, HarmonizationError> {
         let mut form = Self { hand_off, fingerprint: None, file, next_look: Tick(0) };
         if let Some(file) = form.file.clone() {
             form.fingerprint = fingerprint(&file);
@@ -41,7 +41,7 @@ impl ReceiverForm {
     ///
     /// # Errors
     /// Returns an error if the file cannot be used as it is now; the list before it stays in force.
-    pub fn refresh(&mut self, now: Tick) -> Option<Result<(), HarmonizationError>> {
+    pub(crate) fn refresh(&mut self, now: Tick) -> Option<Result<(), HarmonizationError>> {
         let file = self.file.as_ref().filter(|_| now >= self.next_look)?;
         self.next_look = now.plus_ms(LOOK_EVERY_MS);
         let fingerprint = fingerprint(file);
@@ -56,7 +56,7 @@ impl ReceiverForm {
     }
 
     /// Waits until the file is worth a look; for ever if there is none.
-    pub async fn look_due(&self) {
+    pub(crate) async fn look_due(&self) {
         match &self.file {
             Some(_) => tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await,
             None => std::future::pending().await,
@@ -67,7 +67,11 @@ impl ReceiverForm {
     ///
     /// # Errors
     /// Returns the reason if the receiver cannot have it.
-    pub fn write(&self, entry: &Entry, outgoing: &OutgoingLine) -> Result<Vec<(Vec<u8>, bool)>, SetAside> {
+    pub(crate) fn write(
+        &self,
+        entry: &Entry,
+        outgoing: &OutgoingLine,
+    ) -> Result<Vec<(Vec<u8>, bool)>, SetAside> {
         self.hand_off.write_lines(&carried(entry, outgoing))
     }
 }

@@ -26,18 +26,18 @@ const BYTES: usize = 33 + 21 + 33 + 21;
 
 impl HandedMark {
     /// Returns true if it comes first: a later generation is after an earlier one, even if its position went back.
-    pub fn is_before(&self, other: Self) -> bool {
+    pub(crate) fn is_before(&self, other: Self) -> bool {
         (self.generation, self.mark.seq) < (other.generation, other.mark.seq)
     }
 
     /// Returns one line of fixed length.
-    pub fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         let Self { log_id, mark: Mark { seq, check }, generation } = self;
         format!("{log_id} {seq:020} {check} {generation:020}\n")
     }
 
     /// Reads what [`HandedMark::to_text`] wrote; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let log_id = bytes_of(words.next()?)?;
         let seq = words.next()?.parse().ok()?;
@@ -59,7 +59,7 @@ pub(crate) struct HandedFile(File);
 impl HandedFile {
     /// # Errors
     /// Returns errors of the file system.
-    pub fn open(dir: &Path, name: &str) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, name: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let file = File::options()
             .create(true)
@@ -72,7 +72,7 @@ impl HandedFile {
     }
 
     /// Returns the last written mark, by this process or one before it.
-    pub fn read(&self) -> Option<HandedMark> {
+    pub(crate) fn read(&self) -> Option<HandedMark> {
         let mut text = String::new();
         let mut file = &self.0;
         io::Seek::seek(&mut file, io::SeekFrom::Start(0)).ok()?;
@@ -82,7 +82,7 @@ impl HandedFile {
 
     /// # Errors
     /// Returns errors of the file system; the mark before it may be lost.
-    pub fn write(&self, mark: HandedMark) -> io::Result<()> {
+    pub(crate) fn write(&self, mark: HandedMark) -> io::Result<()> {
         self.0.write_all_at(mark.to_text().as_bytes(), 0)
     }
 }

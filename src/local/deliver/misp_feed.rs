@@ -36,7 +36,12 @@ pub(crate) struct FeedReceiver {
 }
 
 impl FeedReceiver {
-    pub fn new(target: FeedTarget, publisher: PublisherName, handed: HandedFile, now: fn() -> Now) -> Self {
+    pub(crate) fn new(
+        target: FeedTarget,
+        publisher: PublisherName,
+        handed: HandedFile,
+        now: fn() -> Now,
+    ) -> Self {
         let feeds = [
             FeedDir::new(target.dir.clone(), 0o755, 0o644),
             FeedDir::new(target.dir.join("restricted"), 0o750, 0o640),

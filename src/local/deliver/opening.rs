@@ -13,7 +13,7 @@ use crate::status::EventFailures;
 use crate::time::{Now, Timestamp};
 
 /// State that all doors share.
-pub struct EnvelopeOpening {
+pub(crate) struct EnvelopeOpening {
     opener: Arc<SealOpener>,
     now: fn() -> Now,
     failed: Mutex<FailureCount>,
@@ -56,7 +56,7 @@ pub(crate) enum OutgoingLine {
 }
 
 impl OutgoingLine {
-    pub fn opened(&self) -> Option<&OpenedBody> {
+    pub(crate) fn opened(&self) -> Option<&OpenedBody> {
         match self {
             Self::Opened(opened) => Some(opened),
             Self::Plain | Self::Closed(_) => None,
@@ -65,7 +65,7 @@ impl OutgoingLine {
 }
 
 impl EnvelopeOpening {
-    pub fn new(opener: Arc<SealOpener>, now: fn() -> Now) -> Self {
+    pub(crate) fn new(opener: Arc<SealOpener>, now: fn() -> Now) -> Self {
         Self { opener, now, failed: Mutex::default(), unconverted: Mutex::default() }
     }
 
@@ -121,12 +121,12 @@ impl EnvelopeOpening {
     }
 
     /// Returns what status shows; `None` if all that was sealed for this node could be opened.
-    pub fn cannot_open(&self) -> Option<EventFailures> {
+    pub(crate) fn cannot_open(&self) -> Option<EventFailures> {
         locked(&self.failed).last.clone()
     }
 
     /// Returns the same of events that were not converted, by consumer.
-    pub fn unconverted(&self) -> BTreeMap<String, EventFailures> {
+    pub(crate) fn unconverted(&self) -> BTreeMap<String, EventFailures> {
         let counts = locked(&self.unconverted);
         counts.iter().filter_map(|(name, count)| Some((name.clone(), count.last.clone()?))).collect()
     }

@@ -14,7 +14,7 @@ use crate::local::redis::connection::{RedisConnection, RedisServer};
 use crate::local::redis::fault::RedisFault;
 use destination::{DestinationQueue, QueueLook};
 
-pub struct QueueReceiver {
+pub(crate) struct QueueReceiver {
     server: RedisServer,
     queue: DestinationQueue,
     /// Longer the queue does not get by us.
@@ -28,7 +28,7 @@ pub struct QueueReceiver {
 }
 
 impl QueueReceiver {
-    pub fn new(
+    pub(crate) fn new(
         server: RedisServer,
         queue: DestinationQueue,
         queue_max: u64,

@@ -24,7 +24,7 @@ pub(crate) struct RequestRefused {
 }
 
 impl RequestRefused {
-    pub fn new(code: &'static str, error: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, error: impl Into<String>) -> Self {
         Self { error: error.into(), code, retry: false }
     }
 
@@ -32,12 +32,12 @@ impl RequestRefused {
         Self::new("bad_request", error)
     }
 
-    pub fn busy(name: Option<&ConsumerName>) -> Self {
+    pub(crate) fn busy(name: Option<&ConsumerName>) -> Self {
         let name = name.map(ConsumerName::to_string).unwrap_or_default();
         Self::new("busy", format!("consumer \"{name}\" is in use"))
     }
 
-    pub fn stopping() -> Self {
+    pub(crate) fn stopping() -> Self {
         Self { retry: true, ..Self::new("stopping", "the node is stopping") }
     }
 }

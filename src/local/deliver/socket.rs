@@ -137,7 +137,7 @@ impl Out {
 }
 
 impl Consuming {
-    pub async fn serve(self: Arc<Self>, stream: UnixStream) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: UnixStream) {
         let (reading, writing) = stream.into_split();
         let mut lines = LineReader::new(reading, CONSUMER_LINE_BYTES_MAX);
         let mut out = Out { writing, inside_line: false };

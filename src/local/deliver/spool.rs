@@ -26,7 +26,7 @@ pub(crate) struct SpoolReceiver {
 }
 
 impl SpoolReceiver {
-    pub fn new(
+    pub(crate) fn new(
         target: &SpoolTarget,
         suffix: &'static str,
         handed: HandedFile,

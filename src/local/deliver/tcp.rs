@@ -50,7 +50,7 @@ pub(crate) struct TcpReceiver {
 }
 
 impl TcpReceiver {
-    pub fn new(place: TcpTarget, handed: HandedFile, counters: Arc<ConsumerCounters>) -> Self {
+    pub(crate) fn new(place: TcpTarget, handed: HandedFile, counters: Arc<ConsumerCounters>) -> Self {
         Self { place, stream: None, handed, frame: Vec::new(), counters }
     }
 

@@ -37,7 +37,7 @@ fn digest(line: &PreparedLine) -> LineDigest {
 }
 
 impl WardenReceiver {
-    pub fn new(server: &WardenServer, handed: HandedFile) -> Self {
+    pub(crate) fn new(server: &WardenServer, handed: HandedFile) -> Self {
         let client = WardenClient::new(server);
         Self { client, handed, limit: BATCH_EVENTS_MAX, known: HashMap::new() }
     }

@@ -229,7 +229,7 @@ impl ReadySubmit {
     ///
     /// # Errors
     /// [`LocalError::Listen`]: the port is taken.
-    pub fn bind(&self) -> Result<Option<Arc<Listening>>, LocalError> {
+    pub(crate) fn bind(&self) -> Result<Option<Arc<Listening>>, LocalError> {
         let bind = |listen| {
             let door = self.name.clone();
             Listening::now(listen).map_err(|error| LocalError::Listen { door, listen, error })

@@ -15,7 +15,7 @@ pub(crate) struct Lengths {
 
 impl Lengths {
     /// Takes an event that is whole off the front of `read`.
-    pub fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
+    pub(crate) fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         if self.passing.is_none() {
             let length = u32::from_be_bytes(*read.first_chunk()?);
             let bytes = length as usize;
@@ -45,7 +45,7 @@ impl Lengths {
     }
 
     /// Returns true if the end may come here; `rest` was read and not cut.
-    pub fn may_end(&self, rest: &[u8]) -> bool {
+    pub(crate) fn may_end(&self, rest: &[u8]) -> bool {
         self.passing.is_none() && rest.is_empty()
     }
 }

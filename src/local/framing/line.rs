@@ -20,12 +20,12 @@ pub(crate) struct LineReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
-    pub fn new(inner: R, bytes_max: usize) -> Self {
+    pub(crate) fn new(inner: R, bytes_max: usize) -> Self {
         Self { inner, bytes_max, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
     }
 
     /// Returns the next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
-    pub async fn line(&mut self) -> io::Result<Option<SocketLine>> {
+    pub(crate) async fn line(&mut self) -> io::Result<Option<SocketLine>> {
         loop {
             if let Some(line) = self.line_at_hand() {
                 return Ok(Some(line));
@@ -44,7 +44,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// Returns a line that was read already.
-    pub fn line_at_hand(&mut self) -> Option<SocketLine> {
+    pub(crate) fn line_at_hand(&mut self) -> Option<SocketLine> {
         loop {
             let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
                 return self.no_end_at_hand();

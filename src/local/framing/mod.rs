@@ -26,15 +26,15 @@ pub(crate) enum SocketLine {
 
 impl SocketLine {
     /// Returns the line of a text that came whole, by another way than through lines.
-    pub fn of(text: &Bytes) -> Self {
+    pub(crate) fn of(text: &Bytes) -> Self {
         if text.len() > LINE_BYTES_MAX { Self::TooLong } else { Self::Text(text.clone()) }
     }
 
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         matches!(self, Self::Text(text) if text.iter().all(u8::is_ascii_whitespace))
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::TooLong => 0,
@@ -67,7 +67,7 @@ pub(crate) enum TcpMessage {
 }
 
 impl TcpMessage {
-    pub fn line(&self) -> SocketLine {
+    pub(crate) fn line(&self) -> SocketLine {
         match self {
             Self::Whole(text) => SocketLine::Text(text.clone()),
             Self::TooLong { .. } => SocketLine::TooLong,
@@ -75,7 +75,7 @@ impl TcpMessage {
     }
 
     /// Returns the bytes that were kept of it.
-    pub fn bytes(&self) -> &Bytes {
+    pub(crate) fn bytes(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
         }

@@ -42,7 +42,7 @@ pub(crate) struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub fn new(inner: R, framing: Framing) -> Self {
+    pub(crate) fn new(inner: R, framing: Framing) -> Self {
         Self { inner, buffer: BytesMut::new(), framing }
     }
 
@@ -50,7 +50,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// Returns `UnexpectedEof` if the end comes inside a frame, or the error of the socket.
-    pub async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
+    pub(crate) async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
         loop {
             if let Some(frame) = self.frame_at_hand() {
                 return Ok(Some(frame));
@@ -66,12 +66,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     /// Returns true if more bytes came than the frames that were taken.
-    pub fn is_ahead(&self) -> bool {
+    pub(crate) fn is_ahead(&self) -> bool {
         !self.framing.may_end(&self.buffer)
     }
 
     /// Returns a frame that was read already.
-    pub fn frame_at_hand(&mut self) -> Option<TcpMessage> {
+    pub(crate) fn frame_at_hand(&mut self) -> Option<TcpMessage> {
         self.framing.cut(&mut self.buffer)
     }
 }

@@ -17,12 +17,12 @@ pub(crate) struct Separated {
 }
 
 impl Separated {
-    pub fn new(bytes_max: usize, end: Bytes) -> Self {
+    pub(crate) fn new(bytes_max: usize, end: Bytes) -> Self {
         Self { bytes_max, end, scanned: 0, passing: None }
     }
 
     /// Takes an event with its end off the front of `read`; blank ones are none.
-    pub fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
+    pub(crate) fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         loop {
             match self.cut_any(read)? {
                 TcpMessage::Whole(text) if is_blank(&text) => {}
@@ -32,7 +32,7 @@ impl Separated {
     }
 
     /// Returns true if the connection may end with `rest`: not inside an event.
-    pub fn may_end(&self, rest: &[u8]) -> bool {
+    pub(crate) fn may_end(&self, rest: &[u8]) -> bool {
         is_blank(rest) && self.passing.is_none()
     }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 /// Why a URL is not an address. The operator must fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum AddressFault {
+pub(crate) enum AddressFault {
     #[error("not redis://[[USER]:PASSWORD@]HOST[:PORT]/DB, rediss://… or unix:///PATH?db=DB")]
     Form,
     #[error("the number of the database is not between 0 and {}", i32::MAX)]
@@ -21,7 +21,7 @@ pub enum AddressFault {
 /// One Redis, one of its databases, and the user to log in as. Databases are numbered from 0, which is also the default
 /// of a URL; IntelMQ's queues are in 2 unless its configuration says otherwise.
 #[derive(Clone)]
-pub struct RedisAddress {
+pub(crate) struct RedisAddress {
     pub(crate) place: ServerPlace,
     pub(crate) db: i64,
     pub(crate) user: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) enum ServerPlace {
 impl RedisAddress {
     /// # Errors
     /// [`AddressFault`].
-    pub fn parse(url: &str) -> Result<Self, AddressFault> {
+    pub(crate) fn parse(url: &str) -> Result<Self, AddressFault> {
         let info: ConnectionInfo = url.into_connection_info().map_err(|_| AddressFault::Form)?;
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) => {

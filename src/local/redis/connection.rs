@@ -20,7 +20,7 @@ use crate::resolving::in_words;
 
 /// The address of a Redis, the authorities to trust there, and the place of its password.
 #[derive(Clone, Debug)]
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     pub address: RedisAddress,
     /// Holds the password, instead of the URL. Read at each connection.
     pub password_file: Option<PathBuf>,
@@ -36,7 +36,7 @@ impl RedisServer {
     }
 }
 
-pub struct RedisConnection {
+pub(crate) struct RedisConnection {
     inner: MultiplexedConnection,
     shown: String,
     /// Reads and writes the socket; the connection ends with it.
@@ -48,7 +48,7 @@ impl RedisConnection {
     ///
     /// # Errors
     /// [`RedisFault`], all of which may be gone at the next try.
-    pub async fn open(server: &RedisServer) -> Result<Self, RedisFault> {
+    pub(crate) async fn open(server: &RedisServer) -> Result<Self, RedisFault> {
         let shown = server.address.to_string();
         let opening = Self::open_in_time(server, &shown);
         match tokio::time::timeout(Duration::from_millis(REDIS_CONNECT_MS), opening).await {
@@ -104,13 +104,13 @@ impl RedisConnection {
         Ok(connection)
     }
 
-    pub async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisFault> {
+    pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisFault> {
         let Self { inner, shown, .. } = self;
         answered(shown, Duration::ZERO, command.query_async(inner)).await
     }
 
     /// Sends all commands of `pipeline`. The first one may wait for `waits` by itself.
-    pub async fn pipeline<T: FromRedisValue>(
+    pub(crate) async fn pipeline<T: FromRedisValue>(
         &mut self,
         pipeline: &Pipeline,
         waits: Duration,
@@ -121,7 +121,7 @@ impl RedisConnection {
 
     /// Ends when the connection does. Asks now and then, so that a dead one is noticed and Redis's own `timeout`
     /// closes none.
-    pub async fn ended(&mut self) -> RedisFault {
+    pub(crate) async fn ended(&mut self) -> RedisFault {
         loop {
             let quiet = tokio::time::sleep(Duration::from_millis(REDIS_QUIET_MS));
             tokio::select! {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::local::tls::TlsFault;
 
 #[derive(Debug, Error)]
-pub enum RedisFault {
+pub(crate) enum RedisFault {
     /// The server does not answer, or the connection broke.
     #[error("cannot reach redis at {address}: {error}")]
     Unreachable { address: String, error: std::io::Error },
@@ -66,14 +66,14 @@ const HINTS_WITHIN: &[(&str, &str)] = &[
 
 impl RedisFault {
     /// Returns the text with its hint, for status and log.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self.hint() {
             Some(hint) => format!("{self} ({hint})"),
             None => self.to_string(),
         }
     }
 
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable { .. } => Some("does redis run there? redis-cli ping"),
             Self::Silent { .. } => Some("redis hangs, or something between drops what is sent"),
@@ -98,12 +98,12 @@ impl RedisFault {
     }
 
     /// Returns true if Redis has no room now, and will have it once its queues are read.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Says { code, .. } if code == "OOM")
     }
 
     /// Redis is older than a command that was tried.
-    pub fn is_unknown_command(&self) -> bool {
+    pub(crate) fn is_unknown_command(&self) -> bool {
         matches!(self, Self::Says { detail, .. } if detail.to_ascii_lowercase().contains("unknown command"))
     }
 

@@ -11,9 +11,9 @@ pub(crate) mod fault;
 
 use crate::door::RedisQueue;
 
-pub use address::{AddressFault, RedisAddress};
+pub(crate) use address::{AddressFault, RedisAddress};
 pub(crate) use connection::RedisServer;
-pub use fault::RedisFault;
+pub(crate) use fault::RedisFault;
 
 /// One queue and its server.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct QueuePlace {
 impl QueuePlace {
     /// # Errors
     /// Returns [`AddressFault`] if the URL is not one of a Redis.
-    pub fn of(queue: &RedisQueue) -> Result<Self, AddressFault> {
+    pub(crate) fn of(queue: &RedisQueue) -> Result<Self, AddressFault> {
         let RedisQueue { url, queue, password_file, ca_file, .. } = queue.clone();
         Ok(Self {
             server: RedisServer { address: RedisAddress::parse(&url)?, password_file, ca_file },

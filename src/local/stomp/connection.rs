@@ -49,7 +49,7 @@ impl StompConnection {
     ///
     /// # Errors
     /// [`StompFault`], all of which may be gone at the next try.
-    pub async fn open(
+    pub(crate) async fn open(
         server: &StompServer,
         destinations: &[String],
         prefetch: usize,
@@ -168,7 +168,7 @@ impl StompConnection {
     ///
     /// # Errors
     /// [`StompFault`]: the connection is over.
-    pub async fn next(&mut self) -> Result<StompFrame, StompFault> {
+    pub(crate) async fn next(&mut self) -> Result<StompFrame, StompFault> {
         match self.early.pop_front() {
             Some(frame) => Ok(frame),
             None => self.read_frame().await,
@@ -179,7 +179,7 @@ impl StompConnection {
     ///
     /// # Errors
     /// [`StompFault::Silent`] if not even heartbeats come.
-    pub fn waited(&mut self, time: Duration) -> Result<(), StompFault> {
+    pub(crate) fn waited(&mut self, time: Duration) -> Result<(), StompFault> {
         self.quiet += time;
         match self.silence {
             Some(silence) if self.quiet > silence => {
@@ -218,7 +218,7 @@ impl StompConnection {
     ///
     /// # Errors
     /// [`StompFault::Unreachable`] if the connection is gone.
-    pub async fn acknowledge(&mut self, ack: &str) -> Result<(), StompFault> {
+    pub(crate) async fn acknowledge(&mut self, ack: &str) -> Result<(), StompFault> {
         self.send(encode("ACK", &[("id", ack)])).await
     }
 

@@ -39,7 +39,7 @@ const HINTS: &[(&str, &str)] = &[
 
 impl StompFault {
     /// Returns the fault that an `ERROR` frame states.
-    pub fn of_error(server: &str, frame: &StompFrame) -> Self {
+    pub(crate) fn of_error(server: &str, frame: &StompFrame) -> Self {
         let cut = |text: &str| {
             let shown = text.chars().map(|char| if char.is_control() { ' ' } else { char });
             shown.take(QUOTED_CHARS).collect::<String>().trim().to_owned()
@@ -53,7 +53,7 @@ impl StompFault {
     }
 
     /// Returns the text with its hint, for status and log.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self.hint() {
             Some(hint) => format!("{self} ({hint})"),
             None => self.to_string(),

@@ -135,7 +135,7 @@ fn unescaped(text: &str) -> Result<String, FrameFault> {
 }
 
 /// Returns the bytes of a frame without a body. `CONNECT` has no escapes: a value with an end of line is cut there.
-pub fn encode(command: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn encode(command: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut out = format!("{command}\n");
     for (name, value) in headers {
         out.push_str(name);

@@ -4,4 +4,4 @@
 
 pub(crate) mod connection;
 pub(crate) mod fault;
-pub mod frame;
+pub(crate) mod frame;

@@ -26,7 +26,7 @@ pub(super) enum AskFault {
 
 impl AskFault {
     /// Returns the text with its hint, for status and log.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self.hint() {
             Some(hint) => format!("{self} ({hint})"),
             None => self.to_string(),

@@ -54,7 +54,7 @@ pub(crate) enum Settled {
 
 impl SubmitDoor {
     /// Submits one line and settles it; `None`, without an answer, if `gone` or the node's end came first.
-    pub async fn take(&self, line: &Bytes, gone: &CancellationToken) -> Option<Settled> {
+    pub(crate) async fn take(&self, line: &Bytes, gone: &CancellationToken) -> Option<Settled> {
         let outcome = self.submit(line).await?;
         self.settle(line, outcome, gone).await
     }
@@ -65,7 +65,7 @@ impl SubmitDoor {
     }
 
     /// Makes an end of a line that was submitted: counts it, sets it aside, or tries it again and again.
-    pub async fn settle(
+    pub(crate) async fn settle(
         &self,
         line: &Bytes,
         outcome: SubmissionOutcome,
@@ -93,7 +93,7 @@ impl SubmitDoor {
 
     /// Keeps lines that could not be taken while the door closes, of a sender that never sends them again: the operator
     /// can hand them in.
-    pub async fn keep_for_later(&self, lines: &[Bytes]) {
+    pub(crate) async fn keep_for_later(&self, lines: &[Bytes]) {
         let stopping = SubmitError::stopping();
         let records = lines.iter().map(|line| self.record(&stopping).with_line(line)).collect();
         let (count, door) = (lines.len(), &self.name);
@@ -104,7 +104,7 @@ impl SubmitDoor {
     }
 
     /// Sets aside the length and the first bytes of an event that was too long to be kept.
-    pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
+    pub(crate) async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
         record.bytes = Some(bytes);
         self.set_aside(record, gone).await

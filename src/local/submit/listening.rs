@@ -14,23 +14,23 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Returns a port that is bound as soon as it is free.
-    pub fn later(at: SocketAddr) -> Self {
+    pub(crate) fn later(at: SocketAddr) -> Self {
         Self { at, listener: OnceLock::new() }
     }
 
     /// # Errors
     /// Returns errors of the kernel: if a port is taken at start, the operator must free it.
-    pub fn now(at: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn now(at: SocketAddr) -> io::Result<Self> {
         let listening = Self::later(at);
         listening.listener()?;
         Ok(listening)
     }
 
-    pub fn is_at(&self, at: SocketAddr) -> bool {
+    pub(crate) fn is_at(&self, at: SocketAddr) -> bool {
         self.at == at
     }
 
-    pub fn listener(&self) -> io::Result<&TcpListener> {
+    pub(crate) fn listener(&self) -> io::Result<&TcpListener> {
         if let Some(listener) = self.listener.get() {
             return Ok(listener);
         }

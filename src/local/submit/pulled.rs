@@ -16,7 +16,7 @@ pub(crate) struct PulledDir(PathBuf);
 
 impl PulledDir {
     /// Returns the directory of the door `name` in the node's `state`. It is made with its first file.
-    pub fn of(state: &Path, name: &str) -> Self {
+    pub(crate) fn of(state: &Path, name: &str) -> Self {
         Self(state.join("pulled").join(name))
     }
 
@@ -24,7 +24,7 @@ impl PulledDir {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn read<T: DeserializeOwned>(&self, file: &str) -> io::Result<Option<T>> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, file: &str) -> io::Result<Option<T>> {
         match std::fs::read(self.0.join(file)) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -36,7 +36,7 @@ impl PulledDir {
     ///
     /// # Errors
     /// Those of the disk; the old file is still there.
-    pub fn write<T: Serialize>(&self, file: &str, content: &T) -> io::Result<()> {
+    pub(crate) fn write<T: Serialize>(&self, file: &str, content: &T) -> io::Result<()> {
         files::make_dir(&self.0, 0o700)?;
         files::replace(&self.0.join(file), &serde_json::to_vec(content)?, 0o600)
     }

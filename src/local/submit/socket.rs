@@ -62,7 +62,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Submitting {
-    pub async fn serve(self: Arc<Self>, stream: UnixStream) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: UnixStream) {
         let (reading, writing) = stream.into_split();
         let (slots, ordered) = mpsc::channel(SUBMIT_LINES_OUTSTANDING_MAX);
         tokio::join!(self.read(reading, slots), write(ordered, writing));

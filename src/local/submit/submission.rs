@@ -67,7 +67,7 @@ impl PendingSubmission {
         ticket
     }
 
-    pub fn answer(&self, ticket: Ticket, outcome: Submitted) {
+    pub(crate) fn answer(&self, ticket: Ticket, outcome: Submitted) {
         if let Some(WaitingSubmission { answer: SubmissionAnswer::Submitted(answer), .. }) =
             self.forget(ticket)
         {
@@ -76,7 +76,7 @@ impl PendingSubmission {
         }
     }
 
-    pub fn recalled(&self, ticket: Ticket, lineage: Vec<Arc<Entry>>) {
+    pub(crate) fn recalled(&self, ticket: Ticket, lineage: Vec<Arc<Entry>>) {
         if let Some(WaitingSubmission { answer: SubmissionAnswer::Recalled(answer), .. }) =
             self.forget(ticket)
         {
@@ -148,7 +148,7 @@ pub(crate) enum SubmissionOutcome {
 
 impl EventSubmitter {
     /// Creates a submitter with the defaults of `door`, in front of what all doors share.
-    pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
+    pub(crate) fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
             door,
             admits: None,
@@ -162,17 +162,17 @@ impl EventSubmitter {
         }
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         (self.now)()
     }
 
     /// Refuses each event that `filter` does not admit, or has no answer for.
-    pub fn admitting(self, filter: Option<Arc<Filter>>) -> Self {
+    pub(crate) fn admitting(self, filter: Option<Arc<Filter>>) -> Self {
         Self { admits: filter, ..self }
     }
 
     /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
-    pub async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
+    pub(crate) async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
         let shared = self.clone();
         if !is_small(&lines) {
             let work = move || lines.iter().map(|line| shared.sign_line(shared.read_line(line))).collect();
@@ -241,7 +241,7 @@ impl EventSubmitter {
     }
 
     /// Hands it to the core; waits for room if the core has much to do.
-    pub async fn submit(&self, prepared: PreparedLines) -> Submission {
+    pub(crate) async fn submit(&self, prepared: PreparedLines) -> Submission {
         let bytes = prepared.bytes;
         let fate = match prepared.what {
             SubmissionKind::Refused(error) => Err(error),
@@ -382,12 +382,12 @@ fn is_small(lines: &[SocketLine]) -> bool {
 
 impl Submission {
     /// Returns the outcome of a line that is not handed to the core.
-    pub fn refused(error: SubmitError) -> Self {
+    pub(crate) fn refused(error: SubmitError) -> Self {
         Self(SubmissionFate::Refused(error))
     }
 
     /// Returns the outcome, if it is known without waiting.
-    pub fn at_once(&mut self) -> Option<SubmissionOutcome> {
+    pub(crate) fn at_once(&mut self) -> Option<SubmissionOutcome> {
         let outcome = match &mut self.0 {
             SubmissionFate::Refused(error) => return Some(SubmissionOutcome::Refused(error.clone())),
             // Some of their answers would be lost if the others are not there yet.
@@ -404,7 +404,7 @@ impl Submission {
         Some(self.told(outcome))
     }
 
-    pub async fn outcome(mut self) -> SubmissionOutcome {
+    pub(crate) async fn outcome(mut self) -> SubmissionOutcome {
         let outcome = match &mut self.0 {
             SubmissionFate::Refused(error) => return SubmissionOutcome::Refused(error.clone()),
             SubmissionFate::New(_, outcome) | SubmissionFate::Returned(_, outcome) => outcome.await,

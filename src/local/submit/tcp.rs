@@ -109,13 +109,13 @@ struct TcpSlot {
 type TcpReader = FrameReader<OwnedReadHalf>;
 
 impl TcpDoor {
-    pub fn new(place: TcpSource, door: Arc<SubmitDoor>) -> Self {
+    pub(crate) fn new(place: TcpSource, door: Arc<SubmitDoor>) -> Self {
         let held = Arc::new(Semaphore::new(TCP_HELD_KIB_MAX as usize));
         Self { place, door, clients: Mutex::default(), held }
     }
 
     /// Listens as soon as the port is free, and accepts until the door ends. Until then the door is down.
-    pub async fn serve(self: Arc<Self>, listening: Arc<Listening>) {
+    pub(crate) async fn serve(self: Arc<Self>, listening: Arc<Listening>) {
         let stopping = self.door.stopping.clone();
         let listener = loop {
             match listening.listener() {

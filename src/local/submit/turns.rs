@@ -31,24 +31,24 @@ impl SubmitTurns {
     }
 
     /// Creates the turns of a sender with answers in its protocol.
-    pub fn answered() -> Self {
+    pub(crate) fn answered() -> Self {
         Self::new(false)
     }
 
     /// Creates the turns of a sender that reads no answers.
-    pub fn unanswered() -> Self {
+    pub(crate) fn unanswered() -> Self {
         let turns = Self::new(false);
         turns.deaf.cancel();
         turns
     }
 
     /// Creates the turns of a sender that may or may not read answers.
-    pub fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self::new(true)
     }
 
     /// Notes how many events came, and whether a part of one more did.
-    pub fn read(&self, events: u64, is_ahead: bool) {
+    pub(crate) fn read(&self, events: u64, is_ahead: bool) {
         let read = self.read.fetch_add(events, Ordering::AcqRel) + events;
         if self.watched && (is_ahead || read > self.answered.load(Ordering::Acquire) + 1) {
             self.deaf.cancel();
@@ -56,22 +56,22 @@ impl SubmitTurns {
     }
 
     /// Notes that the oldest event has its answer, or needs none.
-    pub fn answered_one(&self) {
+    pub(crate) fn answered_one(&self) {
         self.answered.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Returns true if it sends without waiting: events that are not taken now never come again.
-    pub fn waits_for_nothing(&self) -> bool {
+    pub(crate) fn waits_for_nothing(&self) -> bool {
         self.deaf.is_cancelled()
     }
 
     /// Returns true if something was answered before it was known to read no answers.
-    pub fn had_answers(&self) -> bool {
+    pub(crate) fn had_answers(&self) -> bool {
         self.watched && self.answered.load(Ordering::Acquire) > 0
     }
 
     /// Waits until the next answer may go out; false if there will be none.
-    pub async fn first_answer_due(&self) -> bool {
+    pub(crate) async fn first_answer_due(&self) -> bool {
         if self.watched && self.answered.load(Ordering::Acquire) == 0 {
             let _ = tokio::time::timeout(FIRST_ANSWER_AFTER, self.deaf.cancelled()).await;
         }

@@ -14,7 +14,7 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), CommandRefused> {
+    pub(crate) fn remove(&mut self, name: &ConsumerName, core: &mut CoreState) -> Result<(), CommandRefused> {
         if core.disk.ledger.consumers.remove(name).is_none() {
             return Err(CommandRefused::UnknownConsumer(name.clone()));
         }
@@ -28,7 +28,7 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn rewind(
+    pub(crate) fn rewind(
         &mut self,
         name: &ConsumerName,
         to: StartPosition,
@@ -52,7 +52,11 @@ impl ConsumerHandoffs {
     ///
     /// # Errors
     /// Too many consumers have names, or too many of this client.
-    pub fn place(name: &ConsumerName, to: PositionMove, core: &mut CoreState) -> Result<(), CommandRefused> {
+    pub(crate) fn place(
+        name: &ConsumerName,
+        to: PositionMove,
+        core: &mut CoreState,
+    ) -> Result<(), CommandRefused> {
         let consumers = &core.disk.ledger.consumers;
         let known = consumers.get(name).map(|position| position.seq);
         let of_client = || consumers.keys().filter(|other| other.client() == name.client()).count();

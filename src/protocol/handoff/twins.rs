@@ -18,16 +18,16 @@ pub(super) struct TwinsPassed {
 
 impl TwinsPassed {
     /// Of a connection that begins behind this entry.
-    pub fn after(known_after: u64) -> Self {
+    pub(crate) fn after(known_after: u64) -> Self {
         Self { known_after, passed: BTreeSet::new(), crowded: BTreeSet::new() }
     }
 
     /// Did the filter admit this entry, as far as is known?
-    pub fn was_admitted(&self, seq: u64) -> bool {
+    pub(crate) fn was_admitted(&self, seq: u64) -> bool {
         seq > self.known_after && !self.passed.contains(&seq)
     }
 
-    pub fn remember(&mut self, seq: u64) {
+    pub(crate) fn remember(&mut self, seq: u64) {
         self.passed.insert(seq);
         if self.passed.len() > PASSED_OVER_MAX
             && let Some(oldest) = self.passed.pop_first()
@@ -37,7 +37,7 @@ impl TwinsPassed {
     }
 
     /// Notes one more entry with a crowded content for the consumer. Returns whether it has had that content before.
-    pub fn had_crowded(&mut self, content: Uuid) -> bool {
+    pub(crate) fn had_crowded(&mut self, content: Uuid) -> bool {
         let had = !self.crowded.insert(content);
         if self.crowded.len() > PASSED_OVER_MAX {
             self.crowded.pop_first();

@@ -13,7 +13,7 @@ use crate::time::Tick;
 
 /// A question to the seen set, and the reason for it.
 #[derive(Clone, Debug)]
-pub enum SeenQuestion {
+pub(crate) enum SeenQuestion {
     Arrival(Box<Decoded>),
     Offer(Box<EnvelopeOffer>),
     Submission {
@@ -46,13 +46,13 @@ impl SeenQuestion {
 
 /// The envelope to compare with the one that is held under the same identity.
 #[derive(Debug)]
-pub enum RivalComparison {
+pub(crate) enum RivalComparison {
     Arrival(Box<Verified>),
     Submission { ticket: Ticket, envelope: VerifiedEnvelope },
 }
 
 impl RivalComparison {
-    pub fn envelope(&self) -> &Arc<Envelope> {
+    pub(crate) fn envelope(&self) -> &Arc<Envelope> {
         match self {
             Self::Arrival(arrival) => arrival.envelope.envelope(),
             Self::Submission { envelope, .. } => envelope.envelope(),
@@ -77,7 +77,7 @@ struct Verifying {
 
 /// Envelopes and offers between arrival and verdict.
 #[derive(Debug, Default)]
-pub struct Intake {
+pub(crate) struct Intake {
     questions: Vec<SeenQuestion>,
     lookups: VecDeque<(Ticket, Vec<SeenQuestion>)>,
     asked_lookups: u64,
@@ -94,12 +94,12 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn ask(&mut self, question: SeenQuestion) {
+    pub(crate) fn ask(&mut self, question: SeenQuestion) {
         self.questions.push(question);
     }
 
     /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: Trusted) {
+    pub(crate) fn check(&mut self, arrival: Trusted) {
         if self.checks.is_empty() {
             self.checks_since = self.answered_lookups;
         }
@@ -107,7 +107,7 @@ impl Intake {
     }
 
     /// The questions that have gathered, as one look-up.
-    pub fn next_lookup(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<EventKey>)> {
+    pub(crate) fn next_lookup(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<EventKey>)> {
         if self.questions.is_empty() {
             return None;
         }
@@ -120,7 +120,7 @@ impl Intake {
     }
 
     /// Returns the envelopes that have gathered for the workers, as one batch.
-    pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
+    pub(crate) fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
         if self.checks.is_empty() {
             return None;
         }
@@ -132,12 +132,12 @@ impl Intake {
     }
 
     /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<Trusted> {
+    pub(crate) fn verified(&mut self, ticket: Ticket) -> Vec<Trusted> {
         self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 
     /// The seen set answered its oldest open question.
-    pub fn answered(&mut self, ticket: Ticket) -> Vec<SeenQuestion> {
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Vec<SeenQuestion> {
         match self.lookups.pop_front() {
             Some((asked, questions)) if asked == ticket => {
                 self.answered_lookups += 1;
@@ -151,7 +151,7 @@ impl Intake {
     }
 
     /// Forgets what every open look-up, and all that rests on one, was asked after.
-    pub fn forget_stale(&mut self) {
+    pub(crate) fn forget_stale(&mut self) {
         let lookups = (!self.lookups.is_empty()).then_some(self.answered_lookups + 1);
         let checks = (!self.checks.is_empty()).then_some(self.checks_since);
         let verifying = self.verifying.values().map(|verifying| verifying.since).min();
@@ -161,14 +161,14 @@ impl Intake {
 
     /// `envelope` is held from now on. Returns the entries that waited for it; those with another digest wait on: they
     /// are fetched and compared.
-    pub fn accepted(&mut self, envelope: Arc<Envelope>) -> Vec<(PublisherName, u64)> {
+    pub(crate) fn accepted(&mut self, envelope: Arc<Envelope>) -> Vec<(PublisherName, u64)> {
         let (key, digest) = (envelope.key(), envelope.digest());
         self.flights.remove(key);
         self.fresh.insert(key, FreshIdentity { envelope, stale_until: None });
         self.take_waiting(key, digest)
     }
 
-    pub fn stored(&mut self, key: EventKey) {
+    pub(crate) fn stored(&mut self, key: EventKey) {
         if let Some(fresh) = self.fresh.get_mut(&key) {
             fresh.stale_until = Some(self.asked_lookups);
         }
@@ -176,19 +176,19 @@ impl Intake {
 
     /// Forgets the envelope stored under `key`, which can no longer be read, so that a copy does not count as a
     /// duplicate.
-    pub fn forget_stored(&mut self, key: EventKey) {
+    pub(crate) fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);
         }
     }
 
     /// Returns an accepted envelope if it may not be in the answers of the seen set yet.
-    pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
+    pub(crate) fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)
     }
 
     /// Is it accepted, and not yet on disk?
-    pub fn is_being_stored(&self, key: EventKey) -> bool {
+    pub(crate) fn is_being_stored(&self, key: EventKey) -> bool {
         self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
@@ -201,21 +201,21 @@ impl Intake {
     }
 
     /// `peer` was the last to be asked for `key`, in vain, and somebody else has it, too: when is its next turn?
-    pub fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
+    pub(crate) fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
         self.flights.next_turn(key, peer, now).filter(|_| self.others_wait(key, Some(peer)))
     }
 
     /// `stream` no longer brings `key`.
-    pub fn landed(&mut self, key: EventKey, stream: StreamId, now: Tick) {
+    pub(crate) fn landed(&mut self, key: EventKey, stream: StreamId, now: Tick) {
         let waited_for = self.others_wait(key, None);
         self.flights.landed(key, stream, waited_for, now);
     }
 
-    pub fn wait(&mut self, key: EventKey, digest: CoreDigest, peer: &PublisherName, seq: u64) {
+    pub(crate) fn wait(&mut self, key: EventKey, digest: CoreDigest, peer: &PublisherName, seq: u64) {
         self.waiting.entry(key).or_default().insert((peer.clone(), seq), digest);
     }
 
-    pub fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
+    pub(crate) fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
         if let Some(entries) = self.waiting.get_mut(&key) {
             entries.remove(&(peer.clone(), seq));
             if entries.is_empty() {
@@ -235,12 +235,12 @@ impl Intake {
     }
 
     /// Returns whether nothing waits for the seen set.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.questions.is_empty() && self.lookups.is_empty()
     }
 
     /// Forgets everything that is under way, when nothing could be stored.
-    pub fn drop_all(&mut self) {
+    pub(crate) fn drop_all(&mut self) {
         self.fresh.clear();
         self.flights.clear();
         self.waiting.clear();

@@ -21,20 +21,20 @@ struct RequestInFlight {
 }
 
 #[derive(Debug, Default)]
-pub struct RequestsInFlight(BTreeMap<EventKey, RequestInFlight>);
+pub(crate) struct RequestsInFlight(BTreeMap<EventKey, RequestInFlight>);
 
 impl RequestsInFlight {
     /// Returns until when a stream is bringing `key`; `None` if no stream is.
-    pub fn until(&self, key: EventKey, now: Tick) -> Option<Tick> {
+    pub(crate) fn until(&self, key: EventKey, now: Tick) -> Option<Tick> {
         self.0.get(&key).map(|flight| flight.until).filter(|until| *until > now)
     }
 
     /// Is another stream bringing `key`?
-    pub fn elsewhere(&self, key: EventKey, stream: StreamId, now: Tick) -> bool {
+    pub(crate) fn elsewhere(&self, key: EventKey, stream: StreamId, now: Tick) -> bool {
         self.0.get(&key).is_some_and(|flight| flight.stream != stream && flight.until > now)
     }
 
-    pub fn asked(&mut self, key: EventKey, peer: &PublisherName, stream: StreamId, now: Tick) {
+    pub(crate) fn asked(&mut self, key: EventKey, peer: &PublisherName, stream: StreamId, now: Tick) {
         let until = now.plus_ms(IN_FLIGHT_EXPIRES_MS);
         self.0.insert(key, RequestInFlight { peer: peer.clone(), stream, until });
     }
@@ -60,7 +60,7 @@ impl RequestsInFlight {
     }
 
     /// `stream` is gone: nothing comes from it any more.
-    pub fn stream_closed(&mut self, stream: StreamId, now: Tick) {
+    pub(crate) fn stream_closed(&mut self, stream: StreamId, now: Tick) {
         for flight in self.0.values_mut().filter(|flight| flight.stream == stream) {
             flight.until = flight.until.min(now);
         }
@@ -68,7 +68,7 @@ impl RequestsInFlight {
     }
 
     /// Forgets who was asked long ago.
-    pub fn forget_old(&mut self, now: Tick) {
+    pub(crate) fn forget_old(&mut self, now: Tick) {
         self.0.retain(|_, flight| flight.until.plus_ms(NEXT_TURN_MS) > now);
     }
 

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// Returns the keys one of which must have signed this envelope, before any expensive check.
-pub fn candidate_keys(
+pub(crate) fn candidate_keys(
     envelope: &Envelope,
     context: &CoreContext,
     disk: &CoreDisk,
@@ -32,7 +32,7 @@ pub fn candidate_keys(
 }
 
 /// Are there keys by now that may have signed this envelope and were not tried?
-pub fn has_other_keys(
+pub(crate) fn has_other_keys(
     envelope: &Envelope,
     tried: &[VerifyingKey],
     context: &CoreContext,
@@ -42,7 +42,7 @@ pub fn has_other_keys(
 }
 
 /// May the key that did sign it have done so?
-pub fn check_signer(
+pub(crate) fn check_signer(
     verified: &VerifiedEnvelope,
     context: &CoreContext,
     disk: &CoreDisk,
@@ -55,7 +55,11 @@ pub fn check_signer(
 }
 
 /// Returns why an envelope is rejected that none of the keys signed that were tried.
-pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], context: &CoreContext) -> Rejection {
+pub(crate) fn judge_unsigned(
+    envelope: &Envelope,
+    tried: &[VerifyingKey],
+    context: &CoreContext,
+) -> Rejection {
     rejection_of(&context.trust.judge_unsigned(envelope, tried), envelope, context)
 }
 
@@ -70,7 +74,11 @@ fn rejection_of(fault: &KeyFault, envelope: &Envelope, context: &CoreContext) ->
 }
 
 /// Is `created` within what the seen set can answer for, and not ahead of our time?
-pub fn check_time(envelope: &Envelope, context: &CoreContext, disk: &CoreDisk) -> Result<(), Rejection> {
+pub(crate) fn check_time(
+    envelope: &Envelope,
+    context: &CoreContext,
+    disk: &CoreDisk,
+) -> Result<(), Rejection> {
     let core = envelope.core();
     if disk.ledger.floor.is_some_and(|floor| core.created < floor) {
         return Err(Rejection::TooOld);
@@ -86,19 +94,19 @@ pub fn check_time(envelope: &Envelope, context: &CoreContext, disk: &CoreDisk) -
 }
 
 /// Returns when an event may be taken that is dated ahead of our time, but not too far.
-pub fn ahead_until(created: Timestamp, context: &CoreContext) -> Option<Timestamp> {
+pub(crate) fn ahead_until(created: Timestamp, context: &CoreContext) -> Option<Timestamp> {
     let ahead = created.since_ms(context.now.wall);
     let is_owed = (CREATED_AHEAD_ACCEPTED_MS + 1..=CREATED_AHEAD_OWED_MS).contains(&ahead);
     is_owed.then(|| context.steady().plus_ms(ahead - CREATED_AHEAD_ACCEPTED_MS))
 }
 
 /// Returns until when an envelope under a revoked key waits for the operator (PROTOCOL.md §8).
-pub fn decided_by(context: &CoreContext) -> Timestamp {
+pub(crate) fn decided_by(context: &CoreContext) -> Timestamp {
     context.steady().plus_ms(DECISION_MS)
 }
 
 /// Is it proven that `publisher` published another core under this identity, or often enough that it does so?
-pub fn is_equivocation(
+pub(crate) fn is_equivocation(
     publisher: &PublisherName,
     key: EventKey,
     digest: CoreDigest,

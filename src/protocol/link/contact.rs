@@ -4,7 +4,7 @@ use super::*;
 use crate::protocol::io::TransportOutput;
 
 impl PeerSession {
-    pub fn on_connected(&mut self, address: String, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn on_connected(&mut self, address: String, context: &CoreContext, traffic: &mut Traffic) {
         let now = context.tick();
         self.contact.backoff.reset(now);
         self.contact.feed_backoff.reset(now);
@@ -17,7 +17,7 @@ impl PeerSession {
         traffic.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
-    pub fn on_disconnected(&mut self, cause: String, core: &mut CoreState) {
+    pub(crate) fn on_disconnected(&mut self, cause: String, core: &mut CoreState) {
         self.close_all(None, core);
         if self.is_up() {
             core.traffic.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
@@ -32,7 +32,12 @@ impl PeerSession {
         self.facts.last_error.get_or_insert(cause);
     }
 
-    pub fn on_dial_failed(&mut self, failure: DialFailure, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn on_dial_failed(
+        &mut self,
+        failure: DialFailure,
+        context: &CoreContext,
+        traffic: &mut Traffic,
+    ) {
         if self.is_up() {
             return;
         }
@@ -60,7 +65,7 @@ impl PeerSession {
     }
 
     /// Handles changed addresses: obstacles at the old ones say nothing of the new ones.
-    pub fn on_addresses_changed(&mut self, context: &CoreContext) {
+    pub(crate) fn on_addresses_changed(&mut self, context: &CoreContext) {
         if self.is_up() {
             return;
         }
@@ -104,7 +109,7 @@ impl PeerSession {
         }
     }
 
-    pub fn on_feed_not_opened(&mut self, cause: String, context: &CoreContext, traffic: &mut Traffic) {
+    pub(crate) fn on_feed_not_opened(&mut self, cause: String, context: &CoreContext, traffic: &mut Traffic) {
         self.contact.opening = false;
         self.contact.feed_backoff.failed(context.now.tick, &mut traffic.rng);
         self.facts.last_error = Some(format!("no feed: {cause}"));

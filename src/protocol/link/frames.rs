@@ -26,7 +26,7 @@ enum NextStep {
 }
 
 impl PeerSession {
-    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>, core: &mut CoreState) {
+    pub(crate) fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>, core: &mut CoreState) {
         let mut frames = VecDeque::from(frames);
         // A stream that is not known was closed here before the transport heard of it, or by the frame before.
         while let Some(end) = self.end_of(stream) {
@@ -72,12 +72,12 @@ impl PeerSession {
         }
     }
 
-    pub fn knows(&self, stream: StreamId) -> bool {
+    pub(crate) fn knows(&self, stream: StreamId) -> bool {
         self.end_of(stream).is_some()
     }
 
     /// Is it the stream on which the peer's feed comes?
-    pub fn is_current(&self, stream: StreamId) -> bool {
+    pub(crate) fn is_current(&self, stream: StreamId) -> bool {
         self.end_of(stream) == Some(StreamEnd::Feed)
     }
 
@@ -297,7 +297,7 @@ impl PeerSession {
     }
 
     /// The fate of an entry of this feed is known.
-    pub fn settle(&mut self, seq: u64, key: EventKey, verdict: &Verdict, core: &mut CoreState) {
+    pub(crate) fn settle(&mut self, seq: u64, key: EventKey, verdict: &Verdict, core: &mut CoreState) {
         let name = &self.peer.name;
         if !verdict.is_deferred() {
             core.traffic.intake.stop_waiting(key, name, seq);
@@ -315,7 +315,7 @@ impl PeerSession {
 
     /// A carrier of this peer, which came on `stream`, became entry `seq` of our journal: only now does it count
     /// as accepted.
-    pub fn on_came(&mut self, seq: u64, stream: StreamId) {
+    pub(crate) fn on_came(&mut self, seq: u64, stream: StreamId) {
         self.tally.received.accepted += 1;
         if let Some(receiver) = &mut self.receiver {
             receiver.report_accepted();

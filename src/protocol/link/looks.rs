@@ -13,11 +13,11 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    pub fn are_allowed(&self, now: Tick) -> bool {
+    pub(crate) fn are_allowed(&self, now: Tick) -> bool {
         now >= self.not_before
     }
 
-    pub fn begin(&mut self, now: Tick) {
+    pub(crate) fn begin(&mut self, now: Tick) {
         self.began = now;
         self.not_before = now.plus_ms(BROKEN_LOOK_REST_MS);
     }

@@ -21,7 +21,7 @@ pub(in crate::protocol) struct Rates {
 }
 
 impl Rates {
-    pub fn new(receive: &Receive, now: Tick) -> Self {
+    pub(crate) fn new(receive: &Receive, now: Tick) -> Self {
         Self {
             all: receive.rate.map(|rate| TokenBucket::new(rate, now)),
             by_publisher: PublisherRates::new(receive.rate_per_publisher),
@@ -30,7 +30,7 @@ impl Rates {
     }
 
     /// The peer file says something else.
-    pub fn update(&mut self, was: &Receive, is: &Receive, now: Tick) {
+    pub(crate) fn update(&mut self, was: &Receive, is: &Receive, now: Tick) {
         if was.rate != is.rate {
             self.all = is.rate.map(|rate| TokenBucket::new(rate, now));
         }
@@ -40,7 +40,7 @@ impl Rates {
     }
 
     /// Is `frame` of the kind that costs, and beyond the rate?
-    pub fn holds_up(&mut self, frame: &WireFrame, now: Tick) -> bool {
+    pub(crate) fn holds_up(&mut self, frame: &WireFrame, now: Tick) -> bool {
         let costs = match frame {
             WireFrame::Carrier(_) | WireFrame::Have(_) | WireFrame::KeyStatement(_) => true,
             WireFrame::Skip(_) => now < self.skip_due,
@@ -51,21 +51,21 @@ impl Rates {
     }
 
     /// An arrival has its verdict: its bytes are no longer in hand.
-    pub fn put_down(&mut self, bytes: usize) {
+    pub(crate) fn put_down(&mut self, bytes: usize) {
         self.in_hand = self.in_hand.saturating_sub(bytes);
     }
 
-    pub fn wait_ms(&mut self, now: Tick) -> u64 {
+    pub(crate) fn wait_ms(&mut self, now: Tick) -> u64 {
         self.all.as_mut().map_or(0, |rate| rate.wait_ms(now))
     }
 
-    pub fn spend(&mut self, now: Tick) {
+    pub(crate) fn spend(&mut self, now: Tick) {
         if let Some(rate) = &mut self.all {
             rate.spend(1, now);
         }
     }
 
-    pub fn spend_for_skip(&mut self, now: Tick) {
+    pub(crate) fn spend_for_skip(&mut self, now: Tick) {
         if now < self.skip_due {
             self.spend(now);
         }

@@ -24,13 +24,13 @@ impl AskedEntries {
         is_new
     }
 
-    pub fn take(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
+    pub(crate) fn take(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
         let key = self.keys.remove(&seq)?;
         self.since = now;
         Some(key)
     }
 
-    pub fn late_at(&self) -> Option<Tick> {
+    pub(crate) fn late_at(&self) -> Option<Tick> {
         (!self.keys.is_empty()).then(|| self.since.plus_ms(ANSWER_LATE_MS))
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct DueQueue {
 
 impl DueQueue {
     /// Entry `seq` is asked for at `at`, and not before.
-    pub fn set(&mut self, seq: u64, at: Tick) {
+    pub(crate) fn set(&mut self, seq: u64, at: Tick) {
         if let Some(before) = self.by_seq.insert(seq, at) {
             self.order.remove(&(before, seq));
         }
@@ -26,17 +26,17 @@ impl DueQueue {
 
     /// One more time for an entry, beside the one that it has (only without rule `OneDue`).
     #[cfg(feature = "sim")]
-    pub fn add(&mut self, seq: u64, at: Tick) {
+    pub(crate) fn add(&mut self, seq: u64, at: Tick) {
         self.by_seq.insert(seq, at);
         self.order.insert((at, seq));
     }
 
-    pub fn first(&self) -> Option<Tick> {
+    pub(crate) fn first(&self) -> Option<Tick> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// Takes an entry if its time has come.
-    pub fn take(&mut self, now: Tick) -> Option<u64> {
+    pub(crate) fn take(&mut self, now: Tick) -> Option<u64> {
         let (at, seq) = *self.order.first().filter(|(at, _)| *at <= now)?;
         self.order.pop_first();
         if self.by_seq.get(&seq) == Some(&at) {
@@ -46,26 +46,26 @@ impl DueQueue {
     }
 
     /// Entry `seq` was offered and holds the cursor back until `until`.
-    pub fn hold(&mut self, seq: u64, until: Tick) {
+    pub(crate) fn hold(&mut self, seq: u64, until: Tick) {
         self.held.push_back((until, seq));
     }
 
-    pub fn held_until(&self) -> Option<Tick> {
+    pub(crate) fn held_until(&self) -> Option<Tick> {
         self.held.front().map(|(until, _)| (*until).max(self.held_on))
     }
 
     /// The first entry that has held the cursor back for long enough, and until when it had to.
-    pub fn first_held(&self, now: Tick) -> Option<(u64, Tick)> {
+    pub(crate) fn first_held(&self, now: Tick) -> Option<(u64, Tick)> {
         let (until, seq) = *self.held.front().filter(|(until, _)| (*until).max(self.held_on) <= now)?;
         Some((seq, until))
     }
 
-    pub fn drop_first_held(&mut self) {
+    pub(crate) fn drop_first_held(&mut self) {
         self.held.pop_front();
     }
 
     /// They hold the cursor back until `at` at least.
-    pub fn hold_on(&mut self, at: Tick) {
+    pub(crate) fn hold_on(&mut self, at: Tick) {
         self.held_on = at;
     }
 }

@@ -9,7 +9,7 @@ use crate::record::{RejectedPlace, RetryCondition};
 impl FeedReceiver {
     /// Applies the fate of `key`, entry `seq`, whether it came in order, as an answer, or by another peer. If the peer
     /// has another entry there by now, nothing is said of that one.
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         peer: &PublisherName,
         (seq, key): (u64, EventKey),
@@ -97,7 +97,7 @@ impl FeedReceiver {
         self.report_soon(core.context.tick());
     }
 
-    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, core: &mut CoreState) {
+    pub(crate) fn owe(&mut self, peer: &PublisherName, owed: Owed, core: &mut CoreState) {
         let wait = owed.retry_at.since_ms(core.context.steady());
         self.due_at(owed.seq, core.context.tick().plus_ms(wait), &core.context);
         core.traffic.intake.wait(owed.key, owed.digest, peer, owed.seq);
@@ -107,7 +107,7 @@ impl FeedReceiver {
 }
 
 /// Is the entry that has a verdict still the one that is known under its seq?
-pub fn is_same_entry(known: EventKey, key: EventKey, context: &CoreContext) -> bool {
+pub(crate) fn is_same_entry(known: EventKey, key: EventKey, context: &CoreContext) -> bool {
     without!(context, VerdictKey => return true);
     known == key
 }

@@ -27,7 +27,7 @@ pub(super) struct SecondLook {
 
 impl SecondLook {
     /// Returns the place with the earliest time, if that time has come.
-    pub fn due(state: &FeedState, context: &CoreContext) -> Option<Self> {
+    pub(crate) fn due(state: &FeedState, context: &CoreContext) -> Option<Self> {
         without!(context, ReadAgain => return None);
         let (at, place) = first_due(state)?;
         let look = Self {
@@ -43,31 +43,31 @@ impl SecondLook {
     }
 
     /// Is it for entries that were lost here? Then it passes all of them, and counts none.
-    pub fn is_for_losses(&self) -> bool {
+    pub(crate) fn is_for_losses(&self) -> bool {
         self.place.reason == VerdictCode::InFlight && self.place.publisher.is_none()
     }
 
-    pub fn from(&self) -> Mark {
+    pub(crate) fn from(&self) -> Mark {
         self.place.before
     }
 
-    pub fn passed(&self) -> u64 {
+    pub(crate) fn passed(&self) -> u64 {
         self.passed.seq
     }
 
     /// Does the frame that names `seq` lie above the cursor? Then there is nothing more to look at.
-    pub fn ends_before(&mut self, seq: u64) -> bool {
+    pub(crate) fn ends_before(&mut self, seq: u64) -> bool {
         self.reached_end |= seq >= self.until;
         seq > self.until
     }
 
     /// Begins at `to`, where the sender resumes: later than asked for if retention took the entries below.
-    pub fn begin_at(&mut self, to: Mark) {
+    pub(crate) fn begin_at(&mut self, to: Mark) {
         self.passed = to;
     }
 
     /// Ends the look when nothing is left at the sender to look at.
-    pub fn end_for_good(self, peer: &PublisherName, context: &CoreContext, disk: &mut CoreDisk) {
+    pub(crate) fn end_for_good(self, peer: &PublisherName, context: &CoreContext, disk: &mut CoreDisk) {
         let RejectedPlace { reason, publisher, .. } = self.place;
         disk.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None }, context.tick());
     }
@@ -85,24 +85,29 @@ fn first_due(state: &FeedState) -> Option<(Timestamp, &RejectedPlace)> {
 
 impl FeedReceiver {
     /// Is the feed being read again?
-    pub fn is_looking(&self) -> bool {
+    pub(crate) fn is_looking(&self) -> bool {
         self.look.is_some()
     }
 
     /// More was found lost.
-    pub fn more_is_lost(&mut self) {
+    pub(crate) fn more_is_lost(&mut self) {
         if let Some(look) = &mut self.look {
             look.again |= look.is_for_losses();
         }
     }
 
     /// It has been read again: a new stream goes on from the cursor.
-    pub fn is_look_over(&self) -> bool {
+    pub(crate) fn is_look_over(&self) -> bool {
         self.look.as_ref().is_some_and(|look| look.over)
     }
 
     /// When the feed is to be read again; `None` if never, or if it is being read again.
-    pub fn next_look(&self, peer: &PublisherName, context: &CoreContext, disk: &CoreDisk) -> Option<Tick> {
+    pub(crate) fn next_look(
+        &self,
+        peer: &PublisherName,
+        context: &CoreContext,
+        disk: &CoreDisk,
+    ) -> Option<Tick> {
         let state = disk.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
         without!(context, ReadAgain => return None);
         let (at, _) = first_due(state)?;

@@ -6,7 +6,7 @@ use super::*;
 impl FeedReceiver {
     /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
     /// unless this is its last eager source.
-    pub fn pushed_duplicate(
+    pub(crate) fn pushed_duplicate(
         &mut self,
         publisher: &PublisherName,
         other_eager: bool,
@@ -22,12 +22,12 @@ impl FeedReceiver {
         }
     }
 
-    pub fn pushed_news(&mut self, publisher: &PublisherName) {
+    pub(crate) fn pushed_news(&mut self, publisher: &PublisherName) {
         self.modes.duplicates_in_row.remove(publisher);
     }
 
     /// A WANT was answered with news: its publisher is eager here from now on.
-    pub fn answered_news(
+    pub(crate) fn answered_news(
         &mut self,
         seq: u64,
         publisher: &PublisherName,
@@ -52,7 +52,7 @@ impl FeedReceiver {
     }
 
     /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.
-    pub fn is_eager(&self, publisher: &PublisherName, is_own: bool) -> bool {
+    pub(crate) fn is_eager(&self, publisher: &PublisherName, is_own: bool) -> bool {
         self.live && self.modes.eager.get(publisher).copied().unwrap_or(is_own)
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum EntryFate {
 }
 
 impl EntryFate {
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self, Self::Examined | Self::Offered { .. })
     }
 }
@@ -45,25 +45,25 @@ pub(super) struct PendingEntries {
 
 impl PendingEntries {
     /// How many of them count in the window.
-    pub fn carried(&self) -> usize {
+    pub(crate) fn carried(&self) -> usize {
         self.entries.len() - self.skips
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    pub fn open(&self) -> impl Iterator<Item = &PendingEntry> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = &PendingEntry> {
         self.entries.iter().filter(|pending| pending.fate.is_open())
     }
 
-    pub fn push(&mut self, pending: PendingEntry) {
+    pub(crate) fn push(&mut self, pending: PendingEntry) {
         self.skips += usize::from(pending.fate == EntryFate::Skipped);
         self.entries.push_back(pending);
     }
 
     /// Nothing for us up to `to`; one skip behind another is one.
-    pub fn skip(&mut self, before: Mark, to: Mark) {
+    pub(crate) fn skip(&mut self, before: Mark, to: Mark) {
         match self.entries.back_mut() {
             Some(last) if last.fate == EntryFate::Skipped => last.mark = to,
             _ => self.push(PendingEntry {
@@ -75,13 +75,13 @@ impl PendingEntries {
         }
     }
 
-    pub fn find(&mut self, seq: u64) -> Option<&mut PendingEntry> {
+    pub(crate) fn find(&mut self, seq: u64) -> Option<&mut PendingEntry> {
         let at = self.entries.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
         self.entries.get_mut(at)
     }
 
     /// Takes the decided entries off the front. Returns the place that is reached, if there were any.
-    pub fn take_done(&mut self) -> Option<Mark> {
+    pub(crate) fn take_done(&mut self) -> Option<Mark> {
         let mut to = None;
         while let Some(pending) = self.entries.pop_front_if(|pending| !pending.fate.is_open()) {
             self.skips -= usize::from(pending.fate == EntryFate::Skipped);

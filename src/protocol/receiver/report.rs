@@ -31,7 +31,7 @@ impl AckReport {
 }
 
 impl FeedReceiver {
-    pub fn report_accepted(&mut self) {
+    pub(crate) fn report_accepted(&mut self) {
         self.report.accepted += 1;
     }
 
@@ -86,7 +86,7 @@ impl FeedReceiver {
     }
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.
-    pub fn on_stored(&mut self, peer: &PublisherName, durable: &Ledger, now: Tick) {
+    pub(crate) fn on_stored(&mut self, peer: &PublisherName, durable: &Ledger, now: Tick) {
         let Some(state) = durable.feeds.get(peer).filter(|_| self.look.is_none()) else { return };
         let ahead = state.cursor.seq.saturating_sub(self.report.said.0);
         if ahead >= ACK_AT_ONCE {

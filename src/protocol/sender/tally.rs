@@ -15,7 +15,7 @@ const COUNT_MAX: u64 = u64::MAX >> 8;
 
 /// Counts of the entries that this node gave to one peer since it started (CONTRACT.md §6.3).
 #[derive(Clone, Debug, Default)]
-pub struct SentTally {
+pub(crate) struct SentTally {
     pub accepted: u64,
     pub refused: u64,
     pub rejected: u64,

@@ -26,17 +26,17 @@ pub(super) struct PendingWants {
 }
 
 impl PendingWants {
-    pub fn new(now: Tick) -> Self {
+    pub(crate) fn new(now: Tick) -> Self {
         let mistakes = TokenBucket::new(MISTAKES_RATE, now);
         Self { queue: VecDeque::new(), cache: BTreeMap::new(), mistakes, put_off: None }
     }
 
-    pub fn are_open(&self) -> bool {
+    pub(crate) fn are_open(&self) -> bool {
         !self.queue.is_empty()
     }
 
     /// When the next one is answered, if that is put off.
-    pub fn wait_until(&self) -> Option<Tick> {
+    pub(crate) fn wait_until(&self) -> Option<Tick> {
         self.put_off.filter(|_| self.are_open())
     }
 
@@ -50,7 +50,7 @@ impl PendingWants {
 }
 
 impl FeedSender {
-    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
+    pub(crate) fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
         let SenderPhase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
         if seq == 0 || seq > live.position.seq {
             let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);

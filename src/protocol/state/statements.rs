@@ -17,7 +17,7 @@ use crate::record::Note;
 use crate::time::Tick;
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
-pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
+pub(crate) const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 
 /// So many new statements of one identity key are taken in [`STATEMENTS_WITHIN_MS`]; a revocation always is. Each is
 /// kept for ever and goes to everybody, so that who makes them all the time would fill every journal.
@@ -26,7 +26,7 @@ const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 
 /// Statements that were learnt and not yet passed on.
 #[derive(Debug, Default)]
-pub struct StatementSpread {
+pub(crate) struct StatementSpread {
     pub news: BTreeSet<IdentityKey>,
     /// How many of one key were taken since when.
     taken_since: BTreeMap<IdentityKey, (Tick, u32)>,
@@ -47,7 +47,7 @@ impl StatementSpread {
 impl CoreState {
     /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
     /// it cost anything to look at.
-    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut TokenBucket) -> bool {
+    pub(crate) fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut TokenBucket) -> bool {
         let publisher = match claimed_publisher(bytes) {
             Ok(publisher) => Some(publisher),
             // Of a later version (PROTOCOL.md §8). It costs the peer as much as any other.
@@ -96,7 +96,7 @@ impl CoreState {
     }
 
     /// Keeps a verified statement if it counts beside what is known of its signer.
-    pub fn take_statement(&mut self, statement: SignedStatement) {
+    pub(crate) fn take_statement(&mut self, statement: SignedStatement) {
         let Self { context, disk, traffic } = self;
         if !disk.ledger.statements.takes(&statement) {
             return;

@@ -4,7 +4,7 @@ use super::{HealthCode, listed};
 use crate::status::{HealthItem, PeerStatus, Snapshot};
 
 /// `ok: …`, `starting: …` or `warning: …`.
-pub fn health_line(snapshot: &Snapshot) -> String {
+pub(crate) fn health_line(snapshot: &Snapshot) -> String {
     let watched: Vec<&PeerStatus> = snapshot.watched().collect();
     let Some(worst) = snapshot.health.first() else {
         return if snapshot.starting { starting(snapshot, &watched) } else { well(snapshot, &watched) };

@@ -10,7 +10,7 @@ use super::filter::BloomLayers;
 use crate::store::seen::{CoveredPlace, Emptied, SeenError};
 
 #[derive(Debug)]
-pub struct DaySet<D> {
+pub(crate) struct DaySet<D> {
     aside: PathBuf,
     pub files: Arc<DayFiles>,
     /// By number.
@@ -25,7 +25,7 @@ impl<D> DaySet<D> {
     ///
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         dir: &Path,
         aside: &Path,
         kind: DayKind,
@@ -46,13 +46,13 @@ impl<D> DaySet<D> {
     }
 
     /// Takes what an earlier process left: the place that is covered, or the damage.
-    pub fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
+    pub(crate) fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         std::mem::replace(&mut self.left, Ok(None))
     }
 
     /// # Errors
     /// [`SeenError::Io`].
-    pub fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+    pub(crate) fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
         for gone in self.files.forget_below(day, self.days.keys().copied())? {
             self.days.remove(&gone);
         }
@@ -61,7 +61,7 @@ impl<D> DaySet<D> {
 
     /// # Errors
     /// [`SeenError::Io`].
-    pub fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
+    pub(crate) fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
         self.days.clear();
         let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
         self.files = Arc::new(self.files.replace(aside)?);

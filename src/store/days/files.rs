@@ -34,7 +34,7 @@ const COVERED_FILE: &str = "covered";
 
 /// One kind of database.
 #[derive(Clone, Copy, Debug)]
-pub struct DayKind {
+pub(crate) struct DayKind {
     /// The name of its directory.
     pub name: &'static str,
     pub format: FileFormat,
@@ -44,7 +44,7 @@ pub struct DayKind {
 
 /// The state that an earlier process left: the place that is covered, and each day's filters.
 #[derive(Debug)]
-pub struct Left {
+pub(crate) struct Left {
     pub covered: CoveredPlace,
     pub days: BTreeMap<u32, Vec<BloomLayers>>,
 }
@@ -65,7 +65,7 @@ type NamedLayers<'a> = (&'a str, Vec<(usize, Vec<u8>)>);
 type DayPair = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug)]
-pub struct DayFiles {
+pub(crate) struct DayFiles {
     dir: PathBuf,
     kind: DayKind,
     /// Of this database, since it was made from nothing.
@@ -83,7 +83,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`]: it cannot be read, or another version wrote it. If it is torn or missing, it counts as none.
-    pub fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
+    pub(crate) fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
         let sound = kind.format.check(&format!("{}/{COVERED_FILE}", kind.name), &file)?;
@@ -103,7 +103,7 @@ impl DayFiles {
         }
     }
 
-    pub fn making(&self) -> u64 {
+    pub(crate) fn making(&self) -> u64 {
         self.making
     }
 
@@ -112,7 +112,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than the manifest says.
-    pub fn left(
+    pub(crate) fn left(
         &self,
         scan: impl Fn(u32) -> Result<Vec<BloomLayers>, SeenError>,
     ) -> Result<Option<Left>, SeenError> {
@@ -229,7 +229,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`], here and below.
-    pub fn each_block(
+    pub(crate) fn each_block(
         &self,
         day: u32,
         prefix: u16,
@@ -251,7 +251,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`], here and below.
-    pub fn each_between(
+    pub(crate) fn each_between(
         &self,
         day: u32,
         (first, last): (&[u8], &[u8]),
@@ -273,7 +273,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`], here and below.
-    pub fn last_between(
+    pub(crate) fn last_between(
         &self,
         day: u32,
         (first, last): (&[u8], &[u8]),
@@ -285,7 +285,7 @@ impl DayFiles {
         })
     }
 
-    pub fn each_row(&self, day: u32, mut each: impl FnMut(&SeenRow)) -> Result<(), SeenError> {
+    pub(crate) fn each_row(&self, day: u32, mut each: impl FnMut(&SeenRow)) -> Result<(), SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
             for block in db.iter() {
@@ -299,7 +299,7 @@ impl DayFiles {
     }
 
     /// Writes pairs and filter layers (`NAME-n`) of a day that then holds `ids`, and returns when they are on disk.
-    pub fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub(crate) fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         day: u32,
         ids: u64,
@@ -360,7 +360,11 @@ impl DayFiles {
 
     /// Forgets the days before `day`, in the manifest first: a start that found one there and not on disk would take it
     /// for damage. Returns which of `days` are gone; one that a flush holds goes the next time.
-    pub fn forget_below(&self, day: u32, days: impl Iterator<Item = u32>) -> Result<Vec<u32>, SeenError> {
+    pub(crate) fn forget_below(
+        &self,
+        day: u32,
+        days: impl Iterator<Item = u32>,
+    ) -> Result<Vec<u32>, SeenError> {
         let mut written = self.written();
         written.below = written.below.max(day);
         if let Some(manifest) = &mut written.manifest
@@ -397,7 +401,7 @@ impl DayFiles {
 
     /// Empties the directory. If `aside` is given, the content becomes `aside/NAME`, in the place of an earlier one:
     /// one is enough to find out what happened, and all of them could fill the disk.
-    pub fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
+    pub(crate) fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
         self.opened().clear();
         let dir = &self.dir;
         // First of all: without it nothing else is believed.
@@ -413,7 +417,7 @@ impl DayFiles {
     }
 
     /// Writes the manifest when all that it names is on disk: from now on a start believes it.
-    pub fn write_manifest(
+    pub(crate) fn write_manifest(
         &self,
         covered: CoveredPlace,
         days: BTreeMap<u32, DayCounts>,
@@ -434,7 +438,7 @@ impl DayFiles {
     }
 
     /// Bytes on disk, when they were last measured.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 

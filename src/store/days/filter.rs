@@ -16,7 +16,7 @@ const FIRST_LAYER_IDS: u64 = 16 * 1024;
 /// With 24 bits an id: 1 in 60,000 is asked of the database for nothing.
 const HASHES: u32 = 11;
 /// Enough for 2^43 ids.
-pub const LAYERS_MAX: usize = 30;
+pub(crate) const LAYERS_MAX: usize = 30;
 
 #[derive(Debug)]
 struct Layer {
@@ -26,7 +26,7 @@ struct Layer {
 }
 
 #[derive(Debug, Default)]
-pub struct BloomLayers {
+pub(crate) struct BloomLayers {
     layers: Vec<Layer>,
 }
 
@@ -40,12 +40,12 @@ fn hash(key: &EventKey) -> u64 {
 }
 
 impl BloomLayers {
-    pub fn may_hold(&self, key: &EventKey) -> bool {
+    pub(crate) fn may_hold(&self, key: &EventKey) -> bool {
         let hash = hash(key);
         self.layers.iter().any(|layer| layer.bits.contains_hash(hash))
     }
 
-    pub fn insert(&mut self, key: &EventKey) {
+    pub(crate) fn insert(&mut self, key: &EventKey) {
         let nth = self.layers.len();
         let full = self.layers.last().is_none_or(|last| last.ids >= capacity(nth - 1));
         if full {
@@ -61,12 +61,12 @@ impl BloomLayers {
     }
 
     /// Returns how many ids were inserted.
-    pub fn ids(&self) -> u64 {
+    pub(crate) fn ids(&self) -> u64 {
         self.layers.iter().map(|layer| layer.ids).sum()
     }
 
     /// Returns number and file of each layer that changed since the last call, for this making of the database.
-    pub fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
+    pub(crate) fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
         let changed = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.dirty);
         changed
             .map(|(nth, layer)| {
@@ -77,13 +77,13 @@ impl BloomLayers {
     }
 
     /// Marks all layers as changed, since those that were taken were not written.
-    pub fn all_changed(&mut self) {
+    pub(crate) fn all_changed(&mut self) {
         self.layers.iter_mut().for_each(|layer| layer.dirty = true);
     }
 
     /// Adds the next layer from its file. Returns false if it is torn, or not of this place or this making of the
     /// database.
-    pub fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
+    pub(crate) fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
         let layer = decode(file, self.layers.len(), making);
         let read = layer.is_some();
         self.layers.extend(layer);

@@ -11,10 +11,10 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Counts of one day, one for each of its filters.
-pub type DayCounts = Vec<u64>;
+pub(crate) type DayCounts = Vec<u64>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DayManifest {
+pub(crate) struct DayManifest {
     pub covered: CoveredPlace,
     /// Random for each time that the database is made from nothing: files of an earlier one are told from these,
     /// though they may have more ids.
@@ -23,7 +23,7 @@ pub struct DayManifest {
 }
 
 impl DayManifest {
-    pub fn encode(&self, format: &FileFormat) -> Vec<u8> {
+    pub(crate) fn encode(&self, format: &FileFormat) -> Vec<u8> {
         let CoveredPlace { log_id, mark, floor } = self.covered;
         let mut out = format.magic().to_vec();
         out.extend_from_slice(&log_id.0);
@@ -41,7 +41,7 @@ impl DayManifest {
     }
 
     /// Reads one of days with so many filters, behind its magic; `None` for what is torn.
-    pub fn decode(file: &[u8], filters: usize) -> Option<Self> {
+    pub(crate) fn decode(file: &[u8], filters: usize) -> Option<Self> {
         let (content, crc) = file.split_last_chunk::<4>()?;
         if crc32c::crc32c(content) != u32::from_be_bytes(*crc) {
             return None;

@@ -34,12 +34,12 @@ use crate::record::{Entry, JournalEnds, Ledger};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use append::{AppendError, JournalBatch};
-pub use find::Search;
-pub use open::WentBack;
-pub use read::FoundEntries;
-pub use retain::Retirement;
-pub use walk::Unreadable;
+pub(crate) use append::{AppendError, JournalBatch};
+pub(crate) use find::Search;
+pub(crate) use open::WentBack;
+pub(crate) use read::FoundEntries;
+pub(crate) use retain::Retirement;
+pub(crate) use walk::Unreadable;
 
 /// Bytes of entries that are kept in memory for readers at the end of the journal.
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -15,7 +15,7 @@ use crate::store::index::{self, IndexPlace, SegmentSummary};
 use crate::store::segment::{self, ScanStep, SegmentPiece, SegmentScan};
 
 /// Seqs whose carriers could not be read, in order.
-pub type Unreadable = Vec<RangeInclusive<u64>>;
+pub(crate) type Unreadable = Vec<RangeInclusive<u64>>;
 
 fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
     match lost.last_mut() {
@@ -51,7 +51,7 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn from(
+    pub(crate) fn from(
         &self,
         first: u64,
         each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,

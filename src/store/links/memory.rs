@@ -7,7 +7,7 @@ use crate::identity::EventKey;
 use crate::store::seen::{CoveredPlace, Emptied, Flush, SeenError};
 
 #[derive(Debug, Default)]
-pub struct MemoryLinks {
+pub(crate) struct MemoryLinks {
     days: BTreeMap<u32, BTreeMap<RowKey, Vec<u8>>>,
 }
 

@@ -4,9 +4,9 @@
 //! `memory` in tests and the simulator. The content of a seal is not indexed: nobody here can read it.
 
 #[cfg(feature = "node")]
-pub mod day_links;
+pub(crate) mod day_links;
 #[cfg(any(test, feature = "sim"))]
-pub mod memory;
+pub(crate) mod memory;
 mod rows;
 #[cfg(all(test, feature = "node"))]
 mod tests;
@@ -24,7 +24,7 @@ use crate::record::Entry;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use rows::{LinkClass, LinkRow, RowKey, opaque_key, rows_of};
+pub(crate) use rows::{LinkClass, LinkRow, RowKey, opaque_key, rows_of};
 
 /// Rows inserted since the last flush after which the next is due.
 const FLUSH_AFTER_ROWS: u64 = 32 * 1024;

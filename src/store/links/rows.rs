@@ -9,13 +9,13 @@ use crate::link::{LinkTarget, Relation};
 use crate::record::Entry;
 
 /// Length of a key: the named event, the class, the carrier's seq, and which of its links.
-pub const KEY_BYTES: usize = 27;
+pub(crate) const KEY_BYTES: usize = 27;
 
 /// Rows that one carrier makes for the left sides that it names; a link's right side always has one. If a trace begins
 /// at a left side beyond these, it does not find the carrier.
 const LEFT_ROWS_MAX: usize = 16;
 
-pub type RowKey = [u8; KEY_BYTES];
+pub(crate) type RowKey = [u8; KEY_BYTES];
 
 /// Says what a row means for the event that it names. Numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ pub struct LinkRow {
 }
 
 /// Returns the key of an opaque id (`CESNET-RT#2235`). No event has it: a full name has another form.
-pub fn opaque_key(text: &str) -> EventKey {
+pub(crate) fn opaque_key(text: &str) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"alternate\0");
     hash.update(text);
@@ -56,7 +56,7 @@ pub fn opaque_key(text: &str) -> EventKey {
 }
 
 /// Returns the rows of a carrier, by the events that they name. Most carriers have none.
-pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
+pub(crate) fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     let core = entry.envelope.core();
     let own = &core.id;
     let mut rows = Vec::new();
@@ -102,12 +102,12 @@ fn key(target: EventKey, class: LinkClass, seq: u64, nth: u16) -> RowKey {
 }
 
 /// Returns the first and the last key that a row of these classes which names `target` can have.
-pub fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
+pub(crate) fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
     (key(target, first, 0, 0), key(target, last, u64::MAX, u16::MAX))
 }
 
 /// Returns the event that the row under `key` names, and how.
-pub fn target_of(key: &RowKey) -> (EventKey, Option<LinkClass>) {
+pub(crate) fn target_of(key: &RowKey) -> (EventKey, Option<LinkClass>) {
     let mut target = [0; 16];
     target.copy_from_slice(&key[..16]);
     (EventKey(target), LinkClass::ALL.get(usize::from(key[16])).copied())

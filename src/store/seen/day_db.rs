@@ -16,7 +16,7 @@ use crate::store::days::filter::BloomLayers;
 use crate::store::format::FileFormat;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
-pub const BLOCK_IDS: usize = 64;
+pub(crate) const BLOCK_IDS: usize = 64;
 
 /// Number of days, from the newest back, of which open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
@@ -79,7 +79,7 @@ fn prefix_of(key: &EventKey) -> u16 {
     u16::from_be_bytes([key.0[0], key.0[1]]) >> 4
 }
 
-pub fn key_of(row: &SeenRow) -> EventKey {
+pub(crate) fn key_of(row: &SeenRow) -> EventKey {
     let mut key = [0; 16];
     key.copy_from_slice(&row[..16]);
     EventKey(key)

@@ -4,9 +4,9 @@
 //! Nothing here decides whether an envelope is taken.
 
 #[cfg(feature = "node")]
-pub mod day_db;
+pub(crate) mod day_db;
 #[cfg(any(test, feature = "sim"))]
-pub mod memory;
+pub(crate) mod memory;
 
 use thiserror::Error;
 
@@ -67,7 +67,7 @@ impl SeenId {
 }
 
 /// The rest of a flush; run without holding the database.
-pub type Flush = Box<dyn FnOnce() -> Result<(), SeenError> + Send>;
+pub(crate) type Flush = Box<dyn FnOnce() -> Result<(), SeenError> + Send>;
 
 /// Why a database is emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
+    pub(crate) fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
         let search = self.shared.engine().journal.search_for_prefix(prefix, FOUND_MAX);
         let Some(search) = search else { return Ok(Vec::new()) };
         let found: Result<Vec<_>, _> = reader::found(&self.shared, search)?.collect();
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
+    pub(crate) fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
         let found = reader::fetch(&self.shared, id)?;
         Ok(self.marked(found.into_iter().collect())?.pop())
     }
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, StoreError> {
+    pub(crate) fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, StoreError> {
         let found = self.shared.engine().journal.entry(seq)?;
         Ok(self.marked(found.into_iter().collect())?.pop())
     }
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn read_after(&self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
+    pub(crate) fn read_after(&self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
         let mut read = reader::read(&self.shared, after_seq, bytes_max)?;
         if !read.broken.is_empty() {
             self.shared.answer(StoreInput::Broken(std::mem::take(&mut read.broken)));
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn naming(
+    pub(crate) fn naming(
         &self,
         keys: &[EventKey],
         limit: usize,

@@ -15,13 +15,13 @@ pub(super) struct FieldReader<'a> {
 }
 
 impl<'a> FieldReader<'a> {
-    pub fn new(frame: &'a Bytes) -> Self {
+    pub(crate) fn new(frame: &'a Bytes) -> Self {
         Self { frame, items: cbor::CborReader::new(frame) }
     }
 
     /// # Errors
     /// [`FrameError::Cbor`] if bytes are left that no item has used.
-    pub fn end(&self) -> Result<(), FrameError> {
+    pub(crate) fn end(&self) -> Result<(), FrameError> {
         Ok(self.items.end()?)
     }
 
@@ -30,7 +30,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// An array of at most `max` items; nothing is allocated for more.
-    pub fn array(&mut self, max: usize, what: &'static str) -> Result<usize, FrameError> {
+    pub(crate) fn array(&mut self, max: usize, what: &'static str) -> Result<usize, FrameError> {
         let count = self.expect(MajorType::Array, what)?;
         match usize::try_from(count) {
             Ok(count) if count <= max => Ok(count),
@@ -39,16 +39,16 @@ impl<'a> FieldReader<'a> {
     }
 
     /// An array of exactly `len` items.
-    pub fn tuple(&mut self, len: usize, what: &'static str) -> Result<(), FrameError> {
+    pub(crate) fn tuple(&mut self, len: usize, what: &'static str) -> Result<(), FrameError> {
         if self.expect(MajorType::Array, what)? == len as u64 { Ok(()) } else { Err(FrameError::Form(what)) }
     }
 
-    pub fn unsigned(&mut self, what: &'static str) -> Result<u64, FrameError> {
+    pub(crate) fn unsigned(&mut self, what: &'static str) -> Result<u64, FrameError> {
         self.expect(MajorType::Unsigned, what)
     }
 
     /// A number that fits `T`.
-    pub fn number<T: TryFrom<u64>>(&mut self, what: &'static str) -> Result<T, FrameError> {
+    pub(crate) fn number<T: TryFrom<u64>>(&mut self, what: &'static str) -> Result<T, FrameError> {
         let number = self.unsigned(what)?;
         T::try_from(number).map_err(|_| FrameError::Range { what, number })
     }
@@ -63,31 +63,31 @@ impl<'a> FieldReader<'a> {
     }
 
     /// A byte string as a slice of the frame: it is not copied, and keeps the frame's buffer alive.
-    pub fn bytes(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
+    pub(crate) fn bytes(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
         let len = self.string(MajorType::Bytes, max, what)?.len();
         let end = self.items.offset();
         Ok(self.frame.slice(end - len..end))
     }
 
-    pub fn array_of<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
+    pub(crate) fn array_of<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
         self.string(MajorType::Bytes, N, what)?.try_into().map_err(|_| FrameError::Form(what))
     }
 
-    pub fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
+    pub(crate) fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
         std::str::from_utf8(self.string(MajorType::Text, max, what)?).map_err(|_| FrameError::Form(what))
     }
 
-    pub fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
+    pub(crate) fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
         self.items.boolean().map_err(|fault| of_field(fault, what))
     }
 
     /// Returns true, and passes over the item, if the next one is null.
-    pub fn null(&mut self) -> bool {
+    pub(crate) fn null(&mut self) -> bool {
         self.items.null()
     }
 
     /// One item of any type inside the frame's array, as its bytes: they are not copied.
-    pub fn item(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
+    pub(crate) fn item(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
         let item = self.items.skip_inside(1)?;
         match item.len() {
             len if len <= max => Ok(self.frame.slice_ref(item)),
@@ -96,7 +96,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Passes over one item of any type inside the frame's array.
-    pub fn skip(&mut self) -> Result<(), FrameError> {
+    pub(crate) fn skip(&mut self) -> Result<(), FrameError> {
         self.items.skip_inside(1)?;
         Ok(())
     }

@@ -47,7 +47,7 @@ const OTHER_KEYS: [&str; 17] = [
 ///
 /// # Errors
 /// `bad_idea` if it breaks a rule of IDEA0, `multi_value` if it has too many sources.
-pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
+pub(crate) fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     let message = MessagePart { members, place: "", code: SubmitCode::BadIdea };
     let mut report = ConversionReport::default();
     check_keys(&message)?;
@@ -251,7 +251,7 @@ fn read_nodes(message: &MessagePart<'_>, flat: &mut FlatEvent) -> Result<(), Sub
 }
 
 /// Returns true for a key of the definition that is read here.
-pub fn is_known(key: &str) -> bool {
+pub(crate) fn is_known(key: &str) -> bool {
     let names = TOP_TEXTS.iter().chain(OTHER_TIMES).chain(COUNTS);
     names.map(|(name, _)| *name).chain(OTHER_KEYS).any(|name| name == key)
 }

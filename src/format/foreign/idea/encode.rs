@@ -17,7 +17,7 @@ use crate::format::foreign::{EncodeOptions, EncodedMessage, EventView, JsonObjec
 use crate::link::LinkTarget;
 
 /// Returns the message of an event.
-pub fn encode(event: &EventView<'_>, options: &EncodeOptions) -> EncodedMessage {
+pub(crate) fn encode(event: &EventView<'_>, options: &EncodeOptions) -> EncodedMessage {
     let mut fields = FieldReader::new(event.payload, "idea");
     let mut out = JsonObject::new();
     out.insert("Format".to_owned(), "IDEA0".into());

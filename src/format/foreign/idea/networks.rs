@@ -7,7 +7,7 @@ const RANGE_NETWORKS_MAX: usize = 8;
 
 /// What one element of `IP4` or `IP6` stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Addresses {
+pub(crate) enum Addresses {
     /// Texts for `ip`, or with a slash for `network`; with true if host bits were cleared.
     Fields(Vec<String>, bool),
     /// It stays in extra: all of the internet, or a range that needs too many networks.
@@ -16,7 +16,7 @@ pub enum Addresses {
 
 /// The length of an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
@@ -51,7 +51,7 @@ impl Family {
 }
 
 /// Reads an address, a network or a range; `None` if it is none of them.
-pub fn read(text: &str, family: Family) -> Option<Addresses> {
+pub(crate) fn read(text: &str, family: Family) -> Option<Addresses> {
     if let Some((first, last)) = text.split_once('-') {
         let ends = (family.number(first.trim())?, family.number(last.trim())?);
         return Some(range(ends.0.min(ends.1), ends.0.max(ends.1), family));

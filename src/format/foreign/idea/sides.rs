@@ -17,7 +17,7 @@ use crate::limits::EXPLODED_EVENTS_MAX;
 
 /// One side of a message.
 #[derive(Clone, Copy)]
-pub struct SideNames {
+pub(crate) struct SideNames {
     /// Its key in a message.
     pub key: &'static str,
     /// The first part of its fields, and its name below `extra.idea`.
@@ -26,12 +26,12 @@ pub struct SideNames {
     pub others: &'static str,
 }
 
-pub const SOURCE: SideNames = SideNames { key: "Source", field: "source", others: "sources" };
-pub const TARGET: SideNames = SideNames { key: "Target", field: "destination", others: "targets" };
+pub(crate) const SOURCE: SideNames = SideNames { key: "Source", field: "source", others: "sources" };
+pub(crate) const TARGET: SideNames = SideNames { key: "Target", field: "destination", others: "targets" };
 
 impl SideNames {
     /// Returns the name below `extra.idea` for what has no field.
-    pub const fn extra(self) -> &'static str {
+    pub(crate) const fn extra(self) -> &'static str {
         match self.field.as_bytes() {
             b"source" => "source",
             _ => "target",
@@ -41,7 +41,7 @@ impl SideNames {
 
 /// All of one side.
 #[derive(Debug, Default)]
-pub struct SideList<'a> {
+pub(crate) struct SideList<'a> {
     /// One more than the largest number of events at most: then there are too many.
     pub elements: Vec<SideElement<'a>>,
     /// Objects that have an element.
@@ -52,7 +52,7 @@ pub struct SideList<'a> {
 
 /// An object of a side, with one of its addresses.
 #[derive(Clone, Debug)]
-pub struct SideElement<'a> {
+pub(crate) struct SideElement<'a> {
     pub members: &'a JsonObject,
     /// With a slash it is a network.
     address: Option<String>,
@@ -64,7 +64,7 @@ pub struct SideElement<'a> {
 ///
 /// # Errors
 /// `bad_idea` for a value that readers of IDEA refuse.
-pub fn read<'a>(
+pub(crate) fn read<'a>(
     message: &MessagePart<'a>,
     names: SideNames,
     report: &mut ConversionReport,
@@ -89,7 +89,7 @@ pub fn read<'a>(
 }
 
 /// Returns true if readers of IDEA take the members of a side, or some of them.
-pub fn is_side(members: &JsonObject) -> bool {
+pub(crate) fn is_side(members: &JsonObject) -> bool {
     let part = MessagePart { members, place: "", code: SubmitCode::BadIdea };
     let uris = |key: &str| strings(members.get(key)).into_iter().all(syntax::is_uri);
     let lists = ["MAC", "Netname", "Router", "AttachHand", "Ref"];
@@ -168,7 +168,12 @@ fn elements_of<'a>(
 
 impl SideElement<'_> {
     /// Fills the fields of its side, and returns the members that have none.
-    pub fn fill(&self, flat: &mut FlatEvent, names: SideNames, report: &mut ConversionReport) -> JsonObject {
+    pub(crate) fn fill(
+        &self,
+        flat: &mut FlatEvent,
+        names: SideNames,
+        report: &mut ConversionReport,
+    ) -> JsonObject {
         let known = |key: &str| SIDE_LISTS.iter().any(|(list, _)| *list == key);
         let mut rest: JsonObject = self
             .members
@@ -224,7 +229,7 @@ fn fill_list(flat: &mut FlatEvent, (key, field): (&str, &str), values: &[Value])
 }
 
 /// Puts the protocols of both sides at their fields, and keeps the lists that say more.
-pub fn fill_protocols(
+pub(crate) fn fill_protocols(
     flat: &mut FlatEvent,
     sides: &mut [(&SideElement<'_>, &mut JsonObject)],
     report: &mut ConversionReport,

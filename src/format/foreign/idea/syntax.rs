@@ -1,13 +1,13 @@
 //! The patterns of IDEA0's definition: which texts its readers take. What they mean is not known here.
 
 /// Returns true for `[a-zA-Z0-9._-]+`.
-pub fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 /// Returns true for the name of a node: `(?:[a-z_][a-z0-9_]*\.)*[a-z_][a-z0-9_]*`.
-pub fn is_node_name(text: &str) -> bool {
+pub(crate) fn is_node_name(text: &str) -> bool {
     text.split('.').all(|part| {
         part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
             && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -15,19 +15,19 @@ pub fn is_node_name(text: &str) -> bool {
 }
 
 /// Returns true for a tag with at most one dot: a category.
-pub fn is_event_tag(text: &str) -> bool {
+pub(crate) fn is_event_tag(text: &str) -> bool {
     let mut parts = text.split('.');
     let tag = |part: Option<&str>| part.is_none_or(is_tag);
     parts.next().is_some_and(is_tag) && tag(parts.next()) && parts.next().is_none()
 }
 
 /// Returns true for `[a-zA-Z0-9_-]+`.
-pub fn is_tag(text: &str) -> bool {
+pub(crate) fn is_tag(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// Returns true for a URI: a scheme, a colon, and printable ASCII without the characters that the definition excludes.
-pub fn is_uri(text: &str) -> bool {
+pub(crate) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-'))
@@ -40,7 +40,7 @@ fn is_uri_byte(byte: u8) -> bool {
 }
 
 /// Returns a text with its bytes that no URI may have percent-encoded.
-pub fn uri_encoded(text: &str) -> String {
+pub(crate) fn uri_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if is_uri_byte(byte) {
@@ -53,7 +53,7 @@ pub fn uri_encoded(text: &str) -> String {
 }
 
 /// Returns a name as the last part of a URI: blanks become `+`.
-pub fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
@@ -67,7 +67,7 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// Returns the name that [`quoted`] wrote; `None` if it is not UTF-8.
-pub fn unquoted(text: &str) -> Option<String> {
+pub(crate) fn unquoted(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -86,7 +86,7 @@ pub fn unquoted(text: &str) -> Option<String> {
 }
 
 /// Returns a name of ours as the name of a node.
-pub fn node_name(name: &str) -> String {
+pub(crate) fn node_name(name: &str) -> String {
     let part = |part: &str| {
         let plain: String = part
             .chars()
@@ -100,7 +100,7 @@ pub fn node_name(name: &str) -> String {
 }
 
 /// Returns the name of this node if the door gives none: `cert-at` becomes `at.cert.intelmesh`.
-pub fn default_node(publisher: Option<&str>) -> String {
+pub(crate) fn default_node(publisher: Option<&str>) -> String {
     let Some(publisher) = publisher else { return "intelmesh".to_owned() };
     let parts: Vec<&str> = publisher.split('-').rev().filter(|part| !part.is_empty()).collect();
     format!("{}.intelmesh", node_name(&parts.join(".")))

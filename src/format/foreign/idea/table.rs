@@ -1,10 +1,11 @@
 //! The names of IDEA0 and those of IntelMQ, as data. How values are read is `decode`'s and `encode`'s.
 
 /// (key of a message, field).
-pub const TOP_TEXTS: &[(&str, &str)] = &[("Description", "event_description.text"), ("Note", "comment")];
+pub(crate) const TOP_TEXTS: &[(&str, &str)] =
+    &[("Description", "event_description.text"), ("Note", "comment")];
 
 /// (key of a message, name below `extra.idea`): times without a field.
-pub const OTHER_TIMES: &[(&str, &str)] = &[
+pub(crate) const OTHER_TIMES: &[(&str, &str)] = &[
     ("CreateTime", "create_time"),
     ("CeaseTime", "cease_time"),
     ("WinStartTime", "win_start_time"),
@@ -12,7 +13,7 @@ pub const OTHER_TIMES: &[(&str, &str)] = &[
 ];
 
 /// (key of a message, name below `extra.idea`): counts.
-pub const COUNTS: &[(&str, &str)] = &[
+pub(crate) const COUNTS: &[(&str, &str)] = &[
     ("ConnCount", "conn_count"),
     ("FlowCount", "flow_count"),
     ("PacketCount", "packet_count"),
@@ -20,7 +21,7 @@ pub const COUNTS: &[(&str, &str)] = &[
 ];
 
 /// (key of a side, field below `source.` or `destination.`): lists, of which the field has the first.
-pub const SIDE_LISTS: &[(&str, &str)] = &[
+pub(crate) const SIDE_LISTS: &[(&str, &str)] = &[
     ("Hostname", "fqdn"),
     ("URL", "url"),
     ("ASN", "asn"),
@@ -34,7 +35,7 @@ pub const SIDE_LISTS: &[(&str, &str)] = &[
 ];
 
 /// (prefix of a reference, field): the rest of the reference is the value, percent-encoded.
-pub const REFS: &[(&str, &str)] = &[
+pub(crate) const REFS: &[(&str, &str)] = &[
     ("malid:", "classification.identifier"),
     ("urn:intelmq:feed:", "feed.code"),
     ("urn:intelmq:misp-event:", "misp.event_uuid"),
@@ -43,18 +44,18 @@ pub const REFS: &[(&str, &str)] = &[
 ];
 
 /// The same as IntelMQ's expert writes them, which the schema refuses.
-pub const REFS_OF_INTELMQ: &[(&str, &str)] = &[
+pub(crate) const REFS_OF_INTELMQ: &[(&str, &str)] = &[
     ("intelmq_feed:", "feed.code"),
     ("misp_event:", "misp.event_uuid"),
     ("misp_attr:", "misp.attribute_uuid"),
 ];
 
 /// (prefix of a hash, field).
-pub const HASHES: &[(&str, &str)] =
+pub(crate) const HASHES: &[(&str, &str)] =
     &[("md5:", "malware.hash.md5"), ("sha1:", "malware.hash.sha1"), ("sha256:", "malware.hash.sha256")];
 
 /// (category, `classification.type`); `None` if the type of the source decides.
-pub const CATEGORY_TO_TYPE: &[(&str, Option<&str>)] = &[
+pub(crate) const CATEGORY_TO_TYPE: &[(&str, Option<&str>)] = &[
     ("Abusive", Some("harmful-speech")),
     ("Abusive.Spam", Some("spam")),
     ("Abusive.Harassment", Some("harmful-speech")),
@@ -111,7 +112,7 @@ pub const CATEGORY_TO_TYPE: &[(&str, Option<&str>)] = &[
 ];
 
 /// (type of a source, `classification.type`).
-pub const SOURCE_TYPE_TO_TYPE: &[(&str, &str)] = &[
+pub(crate) const SOURCE_TYPE_TO_TYPE: &[(&str, &str)] = &[
     ("CC", "c2-server"),
     ("MalwareConf", "malware-configuration"),
     ("Malware", "malware-distribution"),
@@ -122,7 +123,7 @@ pub const SOURCE_TYPE_TO_TYPE: &[(&str, &str)] = &[
 ];
 
 /// (`classification.type`, category).
-pub const TYPE_TO_CATEGORY: &[(&str, &str)] = &[
+pub(crate) const TYPE_TO_CATEGORY: &[(&str, &str)] = &[
     ("phishing", "Fraud.Phishing"),
     ("ddos", "Availability.DDoS"),
     ("spam", "Abusive.Spam"),
@@ -170,7 +171,7 @@ pub const TYPE_TO_CATEGORY: &[(&str, &str)] = &[
 ];
 
 /// (`classification.type`, type of a source).
-pub const TYPE_TO_SOURCE_TYPE: &[(&str, &str)] = &[
+pub(crate) const TYPE_TO_SOURCE_TYPE: &[(&str, &str)] = &[
     ("phishing", "Phishing"),
     ("malware-configuration", "MalwareConf"),
     ("c2-server", "CC"),
@@ -181,6 +182,6 @@ pub const TYPE_TO_SOURCE_TYPE: &[(&str, &str)] = &[
 ];
 
 /// Returns what `table` has for `name`.
-pub fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
+pub(crate) fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
     table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }

@@ -22,7 +22,7 @@ use crate::link::Term;
 ///
 /// # Errors
 /// `bad_misp` if it breaks a rule of MISP's core format, `multi_value` if it becomes too many events.
-pub fn decode(message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
+pub(crate) fn decode(message: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     let event = MessagePart { members: event_of(message), place: "Event.", code: SubmitCode::BadMisp };
     let text = event.required("uuid")?;
     let fault = |_| event.fault("uuid", &text.into(), "a UUID");
@@ -87,7 +87,7 @@ fn tags_of(holder: &JsonObject) -> Vec<String> {
     objects(holder, "Tag").into_iter().filter_map(|tag| Some(tag.get("name")?.as_str()?.to_owned())).collect()
 }
 
-pub fn is_deleted(members: &JsonObject) -> bool {
+pub(crate) fn is_deleted(members: &JsonObject) -> bool {
     match members.get("deleted") {
         Some(Value::Bool(deleted)) => *deleted,
         Some(other) => whole_number(other).is_some_and(|number| number != 0),

@@ -14,7 +14,7 @@ use crate::policy::Tlp;
 const TEMPLATE: (&str, &str) = ("491ac7d2-25a1-4078-8246-b04a132d003d", "5");
 
 /// Returns the message of one event.
-pub fn encode(event: &EventView<'_>) -> EncodedMessage {
+pub(crate) fn encode(event: &EventView<'_>) -> EncodedMessage {
     let mut report = ConversionReport::default();
     let seconds = (event.created.0 / 1_000).to_string();
     let created = event.created.to_string();

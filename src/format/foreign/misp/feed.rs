@@ -20,7 +20,7 @@ const UNCORRELATED: [&str; 7] = ["datetime", "boolean", "float", "integer", "por
 
 /// A feed as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedIdentity {
+pub(crate) struct FeedIdentity {
     pub org: String,
     pub org_uuid: Uuid,
     pub interval_ms: u64,
@@ -28,7 +28,7 @@ pub struct FeedIdentity {
 
 /// The change that one line makes in a feed.
 #[derive(Debug)]
-pub struct FeedChange {
+pub(crate) struct FeedChange {
     pub object: Option<FeedObject>,
     /// Names of events whose objects are deleted.
     pub taken_back: Vec<String>,
@@ -36,7 +36,7 @@ pub struct FeedChange {
 
 /// The object of one event, or of one part of it.
 #[derive(Debug)]
-pub struct FeedObject {
+pub(crate) struct FeedObject {
     /// The full name of the event.
     pub name: String,
     pub uuid: Uuid,
@@ -47,7 +47,7 @@ pub struct FeedObject {
 impl FeedObject {
     /// Takes a UUID of its own: an event of another publisher has the one that it would have.
     #[must_use]
-    pub fn renamed(mut self) -> Self {
+    pub(crate) fn renamed(mut self) -> Self {
         self.uuid = uuid_of(&format!("{} {}", self.name, self.uuid));
         self.value["uuid"] = self.uuid.to_string().into();
         self
@@ -58,7 +58,7 @@ impl FeedObject {
 ///
 /// # Errors
 /// [`SubmitError`] if it has no object of MISP.
-pub fn read_line(line: &[u8], now: Timestamp) -> Result<FeedChange, SubmitError> {
+pub(crate) fn read_line(line: &[u8], now: Timestamp) -> Result<FeedChange, SubmitError> {
     let odd = || SubmitError::new(SubmitCode::BadMeta, "not a line with meta and an event of IntelMQ");
     let text = std::str::from_utf8(line).map_err(|_| odd())?;
     let mut line = value_of(text).ok_or_else(odd)?.value;
@@ -109,12 +109,12 @@ fn links_back<'a>(meta: &'a Value, id: &'a EventId) -> impl Iterator<Item = Stri
 }
 
 /// Returns the begin of the interval that `now` is in.
-pub fn interval_start(identity: &FeedIdentity, now: Timestamp) -> Timestamp {
+pub(crate) fn interval_start(identity: &FeedIdentity, now: Timestamp) -> Timestamp {
     Timestamp(now.0 - now.0 % identity.interval_ms.max(1))
 }
 
 /// Returns the UUID of an event of the feed.
-pub fn event_uuid(publisher: &PublisherName, start: Timestamp, label: Tlp) -> Uuid {
+pub(crate) fn event_uuid(publisher: &PublisherName, start: Timestamp, label: Tlp) -> Uuid {
     uuid_of(&format!("{publisher} feed {} {label}", seconds_of(start)))
 }
 
@@ -129,11 +129,16 @@ fn number(value: &Value) -> u64 {
 
 /// An event of a feed: the text of one file.
 #[derive(Clone, Debug)]
-pub struct FeedEvent(Value);
+pub(crate) struct FeedEvent(Value);
 
 impl FeedEvent {
     /// Returns the event of an interval, without objects.
-    pub fn new(identity: &FeedIdentity, publisher: &PublisherName, start: Timestamp, label: Tlp) -> Self {
+    pub(crate) fn new(
+        identity: &FeedIdentity,
+        publisher: &PublisherName,
+        start: Timestamp,
+        label: Tlp,
+    ) -> Self {
         let (from, to) = (seconds_of(start), seconds_of(start.plus_ms(identity.interval_ms)));
         let mut tag = tag(label);
         tag["local"] = false.into();
@@ -156,17 +161,17 @@ impl FeedEvent {
     }
 
     /// Reads the text of a file; `None` if it is not one of a feed.
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let event: Value = serde_json::from_slice(text).ok()?;
         (event["Event"]["uuid"].is_string() && event["Event"]["Object"].is_array()).then_some(Self(event))
     }
 
-    pub fn to_text(&self) -> Vec<u8> {
+    pub(crate) fn to_text(&self) -> Vec<u8> {
         self.0.to_string().into_bytes()
     }
 
     /// Returns the UUID and the name of each object.
-    pub fn objects(&self) -> impl Iterator<Item = (Uuid, &str)> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (Uuid, &str)> {
         self.0["Event"]["Object"]
             .as_array()
             .into_iter()
@@ -175,14 +180,14 @@ impl FeedEvent {
     }
 
     /// Adds an object that is not there.
-    pub fn add(&mut self, object: FeedObject) {
+    pub(crate) fn add(&mut self, object: FeedObject) {
         if let Some(objects) = self.0["Event"]["Object"].as_array_mut() {
             objects.push(object.value);
         }
     }
 
     /// Marks the objects of a name as deleted, which MISP sees by their newer timestamps.
-    pub fn delete(&mut self, name: &str, now: Timestamp) {
+    pub(crate) fn delete(&mut self, name: &str, now: Timestamp) {
         for object in self.0["Event"]["Object"].as_array_mut().into_iter().flatten() {
             if object["comment"] != name || object["deleted"] == true {
                 continue;
@@ -198,7 +203,7 @@ impl FeedEvent {
     }
 
     /// Gives it a later time than it had, and than its objects have: MISP takes nothing else.
-    pub fn stamp(&mut self, now: Timestamp) {
+    pub(crate) fn stamp(&mut self, now: Timestamp) {
         let event = &mut self.0["Event"];
         let objects = event["Object"].as_array().into_iter().flatten();
         let newest = objects.map(|object| number(&object["timestamp"])).max().unwrap_or(0);
@@ -208,7 +213,7 @@ impl FeedEvent {
     }
 
     /// Returns its entry in the manifest.
-    pub fn manifest(&self) -> Value {
+    pub(crate) fn manifest(&self) -> Value {
         let event = &self.0["Event"];
         let [analysis, threat, time] =
             ["analysis", "threat_level_id", "timestamp"].map(|key| number(&event[key]));
@@ -217,7 +222,7 @@ impl FeedEvent {
     }
 
     /// Returns its lines in `hashes.csv`, from which MISP fills its correlation cache.
-    pub fn hashes(&self) -> String {
+    pub(crate) fn hashes(&self) -> String {
         let event = &self.0["Event"];
         let uuid = event["uuid"].as_str().unwrap_or_default();
         let objects = event["Object"].as_array().into_iter().flatten();

@@ -12,7 +12,7 @@ const FIELD: &str = "a field of the payload";
 
 /// Adds the labels of an object and of all that stands inside of it, but not below the keys `passed` of the object
 /// itself.
-pub fn collect(holder: &JsonObject, passed: &[&str], found: &mut Vec<EventLabel>) {
+pub(crate) fn collect(holder: &JsonObject, passed: &[&str], found: &mut Vec<EventLabel>) {
     of_field(holder, found);
     for (key, value) in holder.iter().filter(|(key, _)| !passed.contains(&key.as_str())) {
         if key == "Tag" {
@@ -25,7 +25,7 @@ pub fn collect(holder: &JsonObject, passed: &[&str], found: &mut Vec<EventLabel>
 }
 
 /// Returns the strictest of these labels.
-pub fn strictest(holder: &JsonObject, passed: &[&str]) -> Option<EventLabel> {
+pub(crate) fn strictest(holder: &JsonObject, passed: &[&str]) -> Option<EventLabel> {
     let mut found = Vec::new();
     collect(holder, passed, &mut found);
     EventLabel::strictest(found)

@@ -4,12 +4,12 @@
 mod decode;
 mod encode;
 #[cfg(feature = "node")]
-pub mod feed;
+pub(crate) mod feed;
 mod labels;
 mod parts;
 mod table;
 
-pub use parts::{MispPart, take_apart};
+pub(crate) use parts::{MispPart, take_apart};
 
 use serde_json::Value;
 use uuid::Uuid;

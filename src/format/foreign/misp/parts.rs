@@ -17,7 +17,7 @@ use crate::policy::Tlp;
 
 /// A MISP event that was taken apart.
 #[derive(Debug)]
-pub struct MispEvent {
+pub(crate) struct MispEvent {
     pub uuid: Uuid,
     pub parts: Vec<MispPart>,
     /// Attributes of types that make no event.
@@ -26,7 +26,7 @@ pub struct MispEvent {
 
 /// One object or attribute.
 #[derive(Debug)]
-pub struct MispPart {
+pub(crate) struct MispPart {
     pub uuid: Uuid,
     /// Another one if the event of this part would be another one. It depends on no timestamp: MISP renews these for
     /// changes that do not show here.
@@ -46,7 +46,7 @@ pub struct MispPart {
 ///
 /// # Errors
 /// `bad_misp` if the event has no UUID, or a list that is none.
-pub fn take_apart(message: &JsonObject) -> Result<MispEvent, SubmitError> {
+pub(crate) fn take_apart(message: &JsonObject) -> Result<MispEvent, SubmitError> {
     let event = MessagePart { members: event_of(message), place: "Event.", code: SubmitCode::BadMisp };
     let text = event.required("uuid")?;
     let uuid = parse_uuid(text).map_err(|_| event.fault("uuid", &text.into(), "a UUID"))?;

@@ -2,7 +2,7 @@
 //! with the type, category and flags of their attributes, loose attributes, and link types.
 
 /// The attributes of some fields.
-pub struct AttributeKind {
+pub(crate) struct AttributeKind {
     pub misp_type: &'static str,
     pub category: &'static str,
     /// Detection systems act on it. Never for destinations: a victim is not put on a list.
@@ -12,7 +12,7 @@ pub struct AttributeKind {
 }
 
 #[rustfmt::skip]
-pub const ATTRIBUTES: &[AttributeKind] = &[
+pub(crate) const ATTRIBUTES: &[AttributeKind] = &[
     AttributeKind {
         misp_type: "text", category: "Other", to_ids: false, uncorrelated: false,
         fields: &[
@@ -143,7 +143,7 @@ pub const ATTRIBUTES: &[AttributeKind] = &[
 ];
 
 /// (type of a loose attribute, fields of the parts of its value, which `|` separates).
-pub const LOOSE: &[(&str, &[&str])] = &[
+pub(crate) const LOOSE: &[(&str, &[&str])] = &[
     ("ip-src", &["source.ip"]),
     ("ip-dst", &["destination.ip"]),
     ("ip-src|port", &["source.ip", "source.port"]),
@@ -161,7 +161,7 @@ pub const LOOSE: &[(&str, &[&str])] = &[
 ];
 
 /// (type of a reference, link), for references that no node of ours wrote.
-pub const REFERENCES: &[(&str, &str)] = &[
+pub(crate) const REFERENCES: &[(&str, &str)] = &[
     ("child-of", "derived-from"),
     ("derived-from", "derived-from"),
     ("supersedes", "replaces"),

@@ -39,7 +39,7 @@ struct AddressEntry<'a> {
 ///
 /// # Errors
 /// `bad_n6` if it breaks a rule of n6, `multi_value` if it has too many addresses.
-pub fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
+pub(crate) fn decode(members: &JsonObject) -> Result<DecodedMessage, SubmitError> {
     let message = MessagePart { members, place: "", code: SubmitCode::BadN6 };
     let id = message.required("id")?;
     if !is_id(id) {

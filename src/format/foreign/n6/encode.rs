@@ -24,7 +24,7 @@ const SUBJECTS: [&str; 10] =
 ///
 /// # Errors
 /// [`NotSent`] for tests, which n6 has no category for.
-pub fn encode(event: &EventView<'_>) -> Result<EncodedMessage, NotSent> {
+pub(crate) fn encode(event: &EventView<'_>) -> Result<EncodedMessage, NotSent> {
     let mut fields = FieldReader::new(event.payload, "n6");
     let mut out = JsonObject::new();
     let category = category(&mut fields)?;

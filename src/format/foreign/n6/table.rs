@@ -1,7 +1,7 @@
 //! The names of n6 and those of IntelMQ, as data. How values are read is `decode`'s and `encode`'s.
 
 /// (key, field): texts that go over as they are.
-pub const TEXTS: &[(&str, &str)] = &[
+pub(crate) const TEXTS: &[(&str, &str)] = &[
     ("url", "source.url"),
     ("fqdn", "source.fqdn"),
     ("md5", "malware.hash.md5"),
@@ -15,10 +15,10 @@ pub const TEXTS: &[(&str, &str)] = &[
 ];
 
 /// (key, field): numbers of ports.
-pub const PORTS: &[(&str, &str)] = &[("sport", "source.port"), ("dport", "destination.port")];
+pub(crate) const PORTS: &[(&str, &str)] = &[("sport", "source.port"), ("dport", "destination.port")];
 
 /// (key, characters at most): what a client of n6 may see beyond the keys that every event has.
-pub const CLIENT_KEYS: &[(&str, usize)] = &[
+pub(crate) const CLIENT_KEYS: &[(&str, usize)] = &[
     ("action", 32),
     ("adip", 255),
     ("block", 255),
@@ -54,7 +54,7 @@ pub const CLIENT_KEYS: &[(&str, usize)] = &[
 ];
 
 /// (category, `classification.type`).
-pub const CATEGORY_TO_TYPE: &[(&str, &str)] = &[
+pub(crate) const CATEGORY_TO_TYPE: &[(&str, &str)] = &[
     ("amplifier", "ddos-amplifier"),
     ("bots", "infected-system"),
     ("backdoor", "system-compromise"),
@@ -85,7 +85,7 @@ pub const CATEGORY_TO_TYPE: &[(&str, &str)] = &[
 ];
 
 /// (`classification.type`, category); `None` if n6 gets no such event.
-pub const TYPE_TO_CATEGORY: &[(&str, Option<&str>)] = &[
+pub(crate) const TYPE_TO_CATEGORY: &[(&str, Option<&str>)] = &[
     ("ddos-amplifier", Some("amplifier")),
     ("infected-system", Some("bots")),
     ("system-compromise", Some("backdoor")),

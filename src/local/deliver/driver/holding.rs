@@ -14,7 +14,7 @@ pub(crate) struct Holding {
 
 impl Holding {
     /// Notes that the entry `seq` is about to be handed over.
-    pub fn hands(&mut self, seq: u64) {
+    pub(crate) fn hands(&mut self, seq: u64) {
         if self.upto.is_none() && self.after.is_none() {
             self.after = Some(seq.saturating_sub(1));
         }

@@ -14,30 +14,30 @@ use crate::local::redis::fault::RedisFault;
 
 /// The state of a queue before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLook {
+pub(crate) struct QueueLook {
     /// The last event that was pushed, by the place beside the queue; `None` if we did not write it.
     pub taken: Option<HandedMark>,
     /// Elements in the queue.
     pub holds: u64,
 }
 
-pub struct DestinationQueue {
+pub(crate) struct DestinationQueue {
     queue: String,
     /// The key that holds the place: `intelmesh:NODE:CONSUMER:position`.
     key: String,
 }
 
 impl DestinationQueue {
-    pub fn new(queue: &str, node: &PublisherName, consumer: &str) -> Self {
+    pub(crate) fn new(queue: &str, node: &PublisherName, consumer: &str) -> Self {
         Self { queue: queue.to_owned(), key: format!("intelmesh:{node}:{consumer}:position") }
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.queue
     }
 
     /// Looks at queue and place; from then on a change of the place by anybody makes the next push fail.
-    pub async fn look(&self, connection: &mut RedisConnection) -> Result<QueueLook, RedisFault> {
+    pub(crate) async fn look(&self, connection: &mut RedisConnection) -> Result<QueueLook, RedisFault> {
         let mut look = Pipeline::new();
         look.cmd("WATCH").arg(&self.key).ignore().cmd("GET").arg(&self.key).cmd("LLEN").arg(&self.queue);
         let (text, holds): (Option<Vec<u8>>, u64) = connection.pipeline(&look, Duration::ZERO).await?;
@@ -49,7 +49,7 @@ impl DestinationQueue {
 
     /// Pushes `events` in their order and moves the place behind them. Returns false, and does nothing, if the place
     /// changed since the last look. Without `reached` the place stays.
-    pub async fn push(
+    pub(crate) async fn push(
         &self,
         events: &[&[u8]],
         reached: Option<HandedMark>,

@@ -39,12 +39,12 @@ pub(super) struct DueLine {
 
 impl EventRecord {
     /// Returns true if the event is listed as it was taken.
-    pub fn is_as_listed(&self, listing: &EventListing) -> bool {
+    pub(crate) fn is_as_listed(&self, listing: &EventListing) -> bool {
         (self.timestamp, self.published) == (listing.timestamp, listing.published)
     }
 
     /// Notes that all parts were taken.
-    pub fn is_taken_as(&mut self, listing: &EventListing) {
+    pub(crate) fn is_taken_as(&mut self, listing: &EventListing) {
         (self.timestamp, self.published) = (listing.timestamp, listing.published);
     }
 }
@@ -61,7 +61,7 @@ impl PartRecord {
 
 impl DueLine {
     /// Returns the lines for a part of the MISP event `whole`; none if there is nothing to say.
-    pub fn of(part: &MispPart, whole: Uuid, known: Option<&PartRecord>) -> Vec<Self> {
+    pub(crate) fn of(part: &MispPart, whole: Uuid, known: Option<&PartRecord>) -> Vec<Self> {
         match known {
             None if part.deleted => Vec::new(),
             None => vec![Self::version(part, whole, part.uuid, None)],
@@ -82,7 +82,7 @@ impl DueLine {
 
     /// Returns the lines to try, one after the other, for a part of which another version has its id already. Its label
     /// is not known: if it was milder, the new version cannot replace it.
-    pub fn after_conflict(part: &MispPart, whole: Uuid) -> [Self; 2] {
+    pub(crate) fn after_conflict(part: &MispPart, whole: Uuid) -> [Self; 2] {
         [Some(part.uuid), None].map(|before| Self::version(part, whole, part.later_id, before))
     }
 

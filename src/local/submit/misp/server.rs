@@ -40,14 +40,14 @@ pub(super) struct PublishedWindow<'a> {
 
 impl MispServer {
     /// Reads the key, which may have changed. MISP wants it bare.
-    pub fn of(source: &MispSource) -> Result<Self, AskFault> {
+    pub(crate) fn of(source: &MispSource) -> Result<Self, AskFault> {
         let authorization = Some(read_secret("key_file", &source.key_file)?);
         let (url, ca_file) = (source.url.clone(), source.ca_file.clone());
         Ok(Self(HttpServer { url, ca_file, identity: None, authorization }))
     }
 
     /// Returns the server's clock in seconds. Windows in the time of this machine would lose events if both differ.
-    pub async fn clock(&self) -> Result<u64, AskFault> {
+    pub(crate) async fn clock(&self) -> Result<u64, AskFault> {
         let answer = self.ask("servers/getVersion", None).await?;
         let date = answer.date.as_deref().and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let seconds = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
@@ -55,7 +55,7 @@ impl MispServer {
     }
 
     /// Returns the events of a window, earliest first, at most `limit`: what they say about themselves, without content.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         window: &PublishedWindow<'_>,
         limit: u64,
@@ -87,7 +87,7 @@ impl MispServer {
 
     /// Returns one event with what was deleted inside; `None` if it is gone. One request each: a list of events with
     /// their content would be as long as all of them.
-    pub async fn event(&self, uuid: Uuid) -> Result<Option<Map<String, Value>>, AskFault> {
+    pub(crate) async fn event(&self, uuid: Uuid) -> Result<Option<Map<String, Value>>, AskFault> {
         let deleted_too = json!({"deleted": [0, 1]});
         match self.ask(&format!("events/view/{uuid}"), Some(&deleted_too)).await {
             Ok(answer) => serde_json::from_slice(&answer.body)

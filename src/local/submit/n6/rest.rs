@@ -22,7 +22,7 @@ pub(super) struct N6Rest(HttpServer);
 
 impl N6Rest {
     /// Reads the key, which may have changed.
-    pub fn of(url: &ServerUrl, source: &N6Source) -> Result<Self, AskFault> {
+    pub(crate) fn of(url: &ServerUrl, source: &N6Source) -> Result<Self, AskFault> {
         let key = read_secret("password_file", &source.password_file)?;
         let authorization = Some(Zeroizing::new(format!("Bearer {}", key.as_str())));
         let (url, ca_file) = (url.clone(), source.ca_file.clone());
@@ -33,7 +33,7 @@ impl N6Rest {
     ///
     /// # Errors
     /// [`HttpFault::TooLarge`](crate::local::http::HttpFault::TooLarge) if they are too many for one answer.
-    pub async fn messages(&self, resource: &str, window: &RestWindow) -> Result<Vec<Bytes>, AskFault> {
+    pub(crate) async fn messages(&self, resource: &str, window: &RestWindow) -> Result<Vec<Bytes>, AskFault> {
         let RestWindow { from, until } = *window;
         let until = until.map(|until| format!("&modified.until={}", moment(until))).unwrap_or_default();
         let (observed, from) = (moment(from - OBSERVED_BEFORE_S), moment(from));

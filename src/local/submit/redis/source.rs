@@ -15,9 +15,9 @@ use crate::local::redis::connection::RedisConnection;
 use crate::local::redis::fault::RedisFault;
 
 /// One element of a list: any bytes.
-pub type QueueElement = Bytes;
+pub(crate) type QueueElement = Bytes;
 
-pub struct SourceQueue {
+pub(crate) struct SourceQueue {
     queue: String,
     internal: String,
     moves: Moves,
@@ -35,13 +35,13 @@ enum Moves {
 }
 
 impl SourceQueue {
-    pub fn new(queue: &str) -> Self {
+    pub(crate) fn new(queue: &str) -> Self {
         Self { queue: queue.to_owned(), internal: format!("{queue}-internal"), moves: Moves::Lmove, room: 1 }
     }
 
     /// Returns some elements that an earlier run moved and did not acknowledge, oldest first. Ask again once they are
     /// acknowledged. Empty if nothing is left.
-    pub async fn left_over(
+    pub(crate) async fn left_over(
         &mut self,
         connection: &mut RedisConnection,
     ) -> Result<Vec<QueueElement>, RedisFault> {
@@ -63,7 +63,10 @@ impl SourceQueue {
     }
 
     /// Moves the elements that are there, oldest first. Waits a moment for them, and returns none if nothing came.
-    pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<QueueElement>, RedisFault> {
+    pub(crate) async fn next(
+        &mut self,
+        connection: &mut RedisConnection,
+    ) -> Result<Vec<QueueElement>, RedisFault> {
         match self.next_by(self.moves, connection).await {
             Err(fault) if fault.is_unknown_command() && self.moves == Moves::Lmove => {
                 self.moves = Moves::Rpoplpush;
@@ -122,7 +125,7 @@ impl SourceQueue {
     ///
     /// # Errors
     /// Returns [`RedisFault::Shared`] if others were there, or took ours.
-    pub async fn acknowledge(
+    pub(crate) async fn acknowledge(
         &self,
         done: &[QueueElement],
         connection: &mut RedisConnection,
@@ -159,7 +162,7 @@ impl SourceQueue {
     }
 
     /// Begins with one element again, if something went wrong: perhaps there was too much.
-    pub fn forget_sizes(&mut self) {
+    pub(crate) fn forget_sizes(&mut self) {
         self.room = 1;
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Returns how many names were skipped, and why, if any were.
-    pub fn shown_skipped(&self) -> Option<String> {
+    pub(crate) fn shown_skipped(&self) -> Option<String> {
         let count = self.skipped;
         (count > 0).then(|| {
             format!(
@@ -67,7 +67,7 @@ pub(super) struct SpoolFiles {
 }
 
 impl SpoolFiles {
-    pub fn new(spool: SpoolDir, door: &str) -> Self {
+    pub(crate) fn new(spool: SpoolDir, door: &str) -> Self {
         Self { spool, claim: format!("intelmesh.{door}.") }
     }
 
@@ -76,7 +76,7 @@ impl SpoolFiles {
     ///
     /// # Errors
     /// Those of the directories. A file that cannot be claimed or read is in the result.
-    pub fn claim(&self, left_over: bool) -> io::Result<Claims> {
+    pub(crate) fn claim(&self, left_over: bool) -> io::Result<Claims> {
         if left_over || !self.spool.is_whole() {
             self.spool.prepare()?;
         }
@@ -141,7 +141,7 @@ impl SpoolFiles {
     }
 
     /// Moves a file to `errors`. Its reason is there first, so that no file is without one.
-    pub fn put_to_errors(&self, name: &str, at: &Path, why: &str) -> io::Result<()> {
+    pub(crate) fn put_to_errors(&self, name: &str, at: &Path, why: &str) -> io::Result<()> {
         let errors = self.spool.place("errors");
         for number in 0..SAME_NAME_MAX {
             let name = numbered(name, number);

@@ -21,12 +21,12 @@ pub(super) struct CursorFile(pub PathBuf);
 
 impl CursorFile {
     /// Returns the cursor on this server; `None` if there is none yet.
-    pub fn read(&self, url: &ServerUrl) -> Option<u64> {
+    pub(crate) fn read(&self, url: &ServerUrl) -> Option<u64> {
         let cursor: Cursor = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
         (cursor.url == url.to_string()).then_some(cursor.id)
     }
 
-    pub fn write(&self, url: &ServerUrl, id: u64) -> io::Result<()> {
+    pub(crate) fn write(&self, url: &ServerUrl, id: u64) -> io::Result<()> {
         files::make_dir(files::dir_of(&self.0), 0o700)?;
         let mut text = serde_json::to_vec(&Cursor { url: url.to_string(), id })?;
         text.push(b'\n');
