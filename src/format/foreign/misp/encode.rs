@@ -83,6 +83,7 @@ fn object_of(event: &EventView<'_>, report: &mut ConversionReport) -> Value {
         let text = Value::Object(extra).to_string();
         attributes.push(attribute(("extra", &text), kind, (&name, &seconds)));
     }
+    attributes.sort_by(|a, b| a["object_relation"].as_str().cmp(&b["object_relation"].as_str()));
     let mut object = json!({
         "uuid": object_uuid(event).to_string(),
         "name": "intelmq_event",
