@@ -7,7 +7,7 @@ mod tar;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use self::tar::ArchivedFile;
 use super::answer::{CommandAnswer, talk};
 use super::failure::CommandFailure;
-use super::place::NodeDirectory;
+use super::place::{NodeDirectory, PACKAGED_STATE};
 use crate::clock;
 use crate::config::{NODE_FILE, NodeConfig, write};
 use crate::files;
@@ -169,6 +169,12 @@ pub(crate) fn restore(from: &Path, dir: &Path) -> Result<(), CommandFailure> {
         node_text.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or_else(|| damaged(from))?;
     let config = NodeConfig::parse(dir, node_text).map_err(CommandFailure::from)?;
     let parts = parts(&config);
+    if let Some(part) = parts.iter().find(|part| !is_below(&part.dir, dir)) {
+        let what = format!("{} of the backup is not below {}", part.dir.display(), dir.display());
+        return Err(CommandFailure::no(what).hint(
+            "restore writes nowhere else: take the archive apart (tar -xf), and put each file where it belongs",
+        ));
+    }
     let mut places = Vec::new();
     for file in found.iter().filter(|file| file.path != NODE_FILE) {
         let (part, name) = place_of(&file.path, &parts).ok_or_else(|| damaged(from))?;
@@ -240,6 +246,14 @@ fn opened(from: &Path) -> Result<(BackupManifest, Vec<ArchivedFile>), CommandFai
 fn damaged(from: &Path) -> CommandFailure {
     CommandFailure::could_not(format!("{}: not a backup, or not all of it", from.display()))
         .hint("give a file that intelmesh backup of this version wrote")
+}
+
+/// Returns true if restore may write there: `[paths]` comes out of the archive too.
+fn is_below(place: &Path, dir: &Path) -> bool {
+    [dir, Path::new(PACKAGED_STATE)].iter().any(|root| {
+        let below = place.strip_prefix(root).ok();
+        below.is_some_and(|below| below.components().all(|part| matches!(part, Component::Normal(_))))
+    })
 }
 
 /// Returns the part that a path belongs to, and its name there. An archive may come from anywhere: no name leads out.

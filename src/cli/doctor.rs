@@ -14,7 +14,7 @@ use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use super::status;
 use crate::config::{NODE_FILE, NodeConfig};
-use crate::status::DoorStatus;
+use crate::status::{ConsumerStatus, DoorStatus};
 use crate::terminal::shown;
 
 /// Lines of the file list: a journal of a terabyte has fewer files.
@@ -55,17 +55,19 @@ pub(crate) fn doctor(place: &NodeDirectory) -> Result<(), CommandFailure> {
 fn status_text(place: &NodeDirectory) -> String {
     match status::ask(place) {
         Ok(mut snapshot) => {
-            snapshot.doors.iter_mut().for_each(hide_event);
+            hide_events(&mut snapshot.doors, &mut snapshot.consumers);
             serde_json::to_string_pretty(&snapshot).unwrap_or_default()
         }
         Err(failure) => format!("error: {}", failure.first()),
     }
 }
 
-/// Leaves the code of a door's last error: the rest may quote the event that it refused.
-fn hide_event(door: &mut DoorStatus) {
-    if let Some(error) = &mut door.last_error {
-        error.truncate(error.find(':').unwrap_or(error.len()));
+/// Leaves the code of each error of a door or consumer: the rest may quote the event that it is about.
+fn hide_events(doors: &mut [DoorStatus], consumers: &mut [ConsumerStatus]) {
+    let errors = doors.iter_mut().filter_map(|door| door.last_error.as_mut());
+    let failures = consumers.iter_mut().filter_map(|consumer| consumer.not_converted.as_mut());
+    for text in errors.chain(failures.map(|failure| &mut failure.reason)) {
+        text.truncate(text.find(':').unwrap_or(text.len()));
     }
 }
 
@@ -119,7 +121,8 @@ fn list(dir: &Path, depth: usize, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{DoorWay, SubmitState};
+    use crate::status::{DoorWay, EventFailures, SubmitState};
+    use crate::time::Timestamp;
 
     /// The message about a refused event quotes its label.
     #[test]
@@ -127,7 +130,15 @@ mod tests {
         let way = DoorWay::Submit(SubmitState::default());
         let error = Some("bad_meta: tlp of the payload: \"SECRET\"".to_owned());
         let mut door = DoorStatus { name: "in".into(), way, aside: None, down: None, last_error: error };
-        hide_event(&mut door);
+        let failed = EventFailures {
+            count: 1,
+            id: String::new(),
+            reason: "bad_idea: Source[0].IP4[0]: \"SECRET\"".to_owned(),
+            at: Timestamp(0),
+        };
+        let mut consumer = ConsumerStatus { not_converted: Some(failed), ..ConsumerStatus::default() };
+        hide_events(std::slice::from_mut(&mut door), std::slice::from_mut(&mut consumer));
         assert_eq!(door.last_error.as_deref(), Some("bad_meta"));
+        assert_eq!(consumer.not_converted.unwrap().reason, "bad_idea");
     }
 }

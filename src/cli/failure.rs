@@ -126,6 +126,7 @@ impl From<WriteError> for CommandFailure {
             | WriteError::OtherKey { .. }
             | WriteError::KnownAs(_)
             | WriteError::AliasOf { .. }
+            | WriteError::AliasesFull(_)
             | WriteError::PeerExists { .. }
             | WriteError::Revoked { .. } => NO,
             WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,

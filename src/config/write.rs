@@ -17,6 +17,7 @@ use super::NODE_FILE;
 use super::node_text::{list, node_text, text};
 use crate::files;
 use crate::identity::{PublisherName, public_key_text};
+use crate::limits::ALIASES_MAX;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
@@ -40,6 +41,8 @@ pub(crate) enum WriteError {
     KnownAs(PathBuf),
     #[error("\"{name}\" is an alias of {of} in {}, which has another key", .file.display())]
     AliasOf { name: PublisherName, of: PublisherName, file: PathBuf },
+    #[error("{} has {ALIASES_MAX} aliases already", .0.display())]
+    AliasesFull(PathBuf),
     #[error("\"{name}\" is a peer already: {}", .file.display())]
     PeerExists { name: PublisherName, file: PathBuf },
     #[error("this key was revoked here: {}:{line}", .file.display())]
@@ -61,6 +64,7 @@ impl WriteError {
                 "a new key is a new pairing: make sure that it is theirs, intelmesh peer remove, then add again",
             ),
             Self::KnownAs(_) => Some("give that peer its new name first: intelmesh peer rename OLD NEW"),
+            Self::AliasesFull(_) => Some("take out a name that no event and no path has any more"),
             Self::PeerExists { .. } => Some("choose another name, or remove that peer first"),
             Self::AliasOf { .. } => Some(
                 "a name is one node's: ask both whose it is; where it is not the other's any more, take it out of those aliases",

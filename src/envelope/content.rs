@@ -85,6 +85,12 @@ impl BodyIdSecret {
         Self(Zeroizing::new(secret))
     }
 
+    /// Returns the secret for what one client posts: the same body of another client is another event, which may be
+    /// meant for others.
+    pub fn of_client(&self, client: &str) -> Self {
+        Self::new(self.mac(&[b"intelmesh/client/", client.as_bytes()]))
+    }
+
     /// UUIDv8 of HMAC-SHA-256 over the body: the same bytes at the same node have the same id.
     pub fn uuid_of(&self, body: &[u8]) -> Uuid {
         uuid_v8(&self.mac(&[body]))

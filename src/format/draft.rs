@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::label::EventLabel;
+use super::event_label::EventLabel;
 use super::meta::EventMeta;
 use super::payload::CheckedPayload;
 use super::refusal::{SubmitCode, SubmitError};

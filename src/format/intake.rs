@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::door::{DoorDefaults, MultipleValues};
 use super::draft::CoreDraft;
+use super::event_label::EventLabel;
 use super::explode;
 use super::foreign::{DecodedMessage, ForeignMessage, foreign_format};
-use super::label::{EventLabel, LabelPayload};
+use super::label::LabelPayload;
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
 use super::payload::CheckedPayload;

@@ -1,39 +1,12 @@
 //! The label of an event: the strictest of all that meta, its tags, the payload and the door say (CONTRACT.md §1.3).
-//! If a text is given as a label and is not one, it counts as RED, because its author meant to restrict something.
-//! Whether an event with this label may go anywhere is decided elsewhere.
-
-use serde_json::Value;
+//! Each place is looked for here; `event_label` reads what stands there.
 
 use super::door::DoorDefaults;
+use super::event_label::EventLabel;
 use super::foreign::ForeignMessage;
 use super::meta::{EventMeta, string_of};
-use super::refusal::{SubmitCode, SubmitError};
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
-use crate::policy::Tlp;
-
-/// Length to which an invalid label is cut in messages, in characters.
-const SHOWN_CHARS: usize = 60;
-
-/// The label of one event, and the text that could not be read, if it is RED for that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EventLabel {
-    pub tlp: Tlp,
-    unread: Option<UnreadLabel>,
-}
-
-/// A text that is not a label, and its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct UnreadLabel {
-    place: &'static str,
-    text: String,
-}
-
-impl From<Tlp> for EventLabel {
-    fn from(tlp: Tlp) -> Self {
-        Self { tlp, unread: None }
-    }
-}
 
 impl EventLabel {
     /// Returns the strictest label of an event with the object `text` as payload, or the door's default. If `lists`
@@ -50,71 +23,12 @@ impl EventLabel {
         Self::strictest(found)
     }
 
-    /// Returns the strictest of all; of equal ones, one that could not be read, since it can be explained.
-    pub(crate) fn strictest(found: impl IntoIterator<Item = Self>) -> Option<Self> {
-        found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()))
-    }
-
     /// Returns the strictest label in the payload of an event of IntelMQ.
     pub(crate) fn of_payload(text: &str) -> Option<Self> {
         let mut found = Vec::new();
         LabelPayload { text, members: &json::members(text), explodes: false, message: None }
             .labels(&mut found);
         Self::strictest(found)
-    }
-
-    pub(super) fn read(text: &str, place: &'static str) -> Self {
-        Tlp::parse(text).map_or_else(|| Self::unread(text, place), Self::from)
-    }
-
-    /// Adds the label that a value gives, or each of a list gives.
-    pub(super) fn read_value(value: &Value, place: &'static str, found: &mut Vec<Self>) {
-        match value {
-            Value::Null => {}
-            Value::String(text) => found.push(Self::read(text, place)),
-            Value::Array(labels) => found.extend(labels.iter().map(|label| match label.as_str() {
-                Some(label) => Self::read(label, place),
-                None => Self::unread(&label.to_string(), place),
-            })),
-            other => found.push(Self::unread(&other.to_string(), place)),
-        }
-    }
-
-    pub(super) fn unread(text: &str, place: &'static str) -> Self {
-        let text = shown(text, SHOWN_CHARS);
-        Self { tlp: Tlp::Red, unread: Some(UnreadLabel { place, text }) }
-    }
-
-    /// Returns false if its text is not a label.
-    pub(crate) fn is_read(&self) -> bool {
-        self.unread.is_none()
-    }
-
-    /// Makes it at least as strict as `tlp`.
-    pub(crate) fn raise(&mut self, tlp: Tlp) {
-        self.tlp = self.tlp.max(tlp);
-    }
-
-    /// Returns the stricter of both.
-    #[must_use]
-    pub(crate) fn stricter(self, other: Self) -> Self {
-        if other.tlp > self.tlp { other } else { self }
-    }
-
-    /// Returns the refusal of an event that may go to nobody unsealed.
-    pub(crate) fn goes_to_nobody(&self) -> SubmitError {
-        let what = match &self.unread {
-            Some(UnreadLabel { place, text }) => format!(
-                "{place}: {text:?} is not a known label and counts as TLP:RED, which may go to nobody unsealed"
-            ),
-            None => format!("TLP:{} may go to nobody unsealed", self.tlp),
-        };
-        let hint = if self.unread.is_some() {
-            "write CLEAR, GREEN, AMBER, AMBER+STRICT or RED, or seal the event to named recipients"
-        } else {
-            "lower the label, or seal the event to named recipients (--seal --to, or `seal` and `to` in meta)"
-        };
-        SubmitError::new(SubmitCode::BadTlp, what).hint(hint)
     }
 }
 
@@ -190,11 +104,6 @@ pub(super) fn inside_extra(inside: &str, found: &mut Vec<EventLabel>) {
         }
         Err(_) => {}
     }
-}
-
-/// Returns the first characters of a text.
-pub(crate) fn shown(text: &str, chars: usize) -> String {
-    text.chars().take(chars).collect()
 }
 
 #[cfg(test)]

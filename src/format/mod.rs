@@ -6,6 +6,7 @@ mod audience;
 mod door;
 mod draft;
 mod edit;
+mod event_label;
 mod explode;
 pub(crate) mod foreign;
 pub(crate) mod handoff;

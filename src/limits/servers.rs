@@ -34,6 +34,10 @@ pub const STOMP_CONNECT_MS: u64 = 15_000;
 /// Between two heartbeats of a connection over STOMP.
 pub const STOMP_BEAT_MS: u64 = 10_000;
 
+/// Messages that a broker may send before it grants a subscription, and the bytes of their bodies.
+pub(crate) const STOMP_EARLY_MAX: usize = 4_096;
+pub(crate) const STOMP_EARLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The command and the headers of a frame of STOMP.
 pub const STOMP_HEAD_BYTES_MAX: usize = 64 * 1024;
 

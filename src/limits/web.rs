@@ -37,6 +37,8 @@ pub const PAGE_LINES_MAX: usize = 1_000;
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// … and envelopes that are looked at for it, in bytes: a page of a narrow filter may have fewer events than there are.
 pub const PAGE_SCAN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// After so many ms a page with a filter ends where it is, and the client asks on.
+pub(crate) const PAGE_WITHIN_MS: u64 = 500;
 
 /// Envelopes that one request for counts looks at, in bytes.
 pub const STATS_SCAN_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -27,6 +27,8 @@ const BEFORE_ALL: &str = "-1000000000";
 pub(crate) enum WardenFault {
     #[error(transparent)]
     Http(#[from] HttpFault),
+    #[error("the cursor in cursors/ cannot be read: {0}")]
+    Cursor(std::io::Error),
     #[error("secret_file {}: {error}", file.display())]
     Secret { file: PathBuf, error: std::io::Error },
     #[error("{method}: the server answers {status}: {message}{hint}", hint = hint_of(*status))]

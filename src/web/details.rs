@@ -116,8 +116,15 @@ pub(super) async fn status(
     known_once(&pairs(&uri)?, &[])?;
     match (web.services.ask)(ControlRequest::Status).await {
         Ok(ControlReply::Status(mut snapshot)) => {
-            // Who else reads here is not for clients.
+            // Who else reads here is not for clients, and an event that one may not have is not there for it.
+            let own = format!("{}/", client.name);
+            let is_shown = |consumer: &str| !consumer.contains('/') || consumer.starts_with(&own);
             snapshot.clients.retain(|other| other.name == client.name);
+            snapshot.consumers.retain(|consumer| is_shown(&consumer.name));
+            snapshot.health.retain(|item| item.consumer.as_deref().is_none_or(is_shown));
+            snapshot.consumers.iter_mut().for_each(|consumer| consumer.not_converted = None);
+            (snapshot.not_deliverable, snapshot.cannot_open) = (None, None);
+            snapshot.equivocations.iter_mut().for_each(|at| at.id = None);
             serde_json::to_vec(&*snapshot).map(json).map_err(|error| Problem::unreadable(&error))
         }
         Ok(_) | Err(_) => Err(Problem::stopping()),

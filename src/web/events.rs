@@ -1,14 +1,13 @@
-//! `GET /v1/events`: a page of lines with the link to the next one, or a stream. Without a name nothing is kept here: the
-//! client holds its cursor, and may ask for each page again.
+//! A page of lines with the link to the next one. Nothing is kept here: the client holds its cursor, and may ask for each
+//! page again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::WebState;
 use super::clients::ClientHandle;
 use super::cursor::StartPlace;
 use super::encode::{Coding, HeldBody, is_had, set};
@@ -16,7 +15,6 @@ use super::page::{Page, PageReader, page_bounds};
 use super::problem::Problem;
 use super::query::ReadQuery;
 use super::room::{HeldRoom, PAGE_ROOM_BYTES, shrink};
-use super::{RequestPlace, WebState, consumer, stream};
 use crate::clock;
 use crate::limits::PAGE_AGE_S;
 use crate::status::ReadSpan;
@@ -27,31 +25,6 @@ struct EncodedPage {
     body: Vec<u8>,
     coding: Coding,
     tag: String,
-}
-
-pub(super) async fn read(
-    State(web): State<Arc<WebState>>,
-    Extension(client): Extension<ClientHandle>,
-    Extension(place): Extension<RequestPlace>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let query = Arc::new(ReadQuery::parse(&uri)?);
-    if wants_stream(&headers) {
-        return stream::open(web, client, place, query, &headers).await;
-    }
-    if query.consumer.is_some() && method != Method::HEAD {
-        return consumer::read(web, client, place, query, headers).await;
-    }
-    let after = query.after.unwrap_or(StartPlace::Earliest);
-    let (encoded, room) = await_page(&web, &client, &query, after, &headers).await?;
-    Ok(answer(&client, &query, encoded, room, (&method, &headers)))
-}
-
-fn wants_stream(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
 /// Reads the page after a place; if it is empty, waits as long as the query says.

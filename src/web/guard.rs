@@ -30,7 +30,8 @@ pub(super) struct ConnectionState {
 
 impl ConnectionState {
     pub(crate) fn new(local: IpAddr) -> Self {
-        Self { local, owed: Arc::default() }
+        // A socket for both families shows addresses of IPv4 as mapped ones.
+        Self { local: local.to_canonical(), owed: Arc::default() }
     }
 
     /// Notes a position that moves once the client has ended this connection in order.

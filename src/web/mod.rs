@@ -20,6 +20,7 @@ mod page;
 mod post;
 mod problem;
 mod query;
+mod reading;
 mod room;
 mod stats;
 mod stream;
@@ -43,6 +44,7 @@ use crate::local::{ClientDoor, MakeLists};
 use crate::metrics::{self, MetricsSource};
 use crate::protocol::io::PositionMove;
 use crate::record::ConsumerName;
+use crate::status::Snapshot;
 use crate::store::Store;
 
 use consumer::ConsumerTurns;
@@ -166,17 +168,34 @@ pub(crate) fn open(
 /// The routes; `openapi.json` describes each.
 fn router(state: &Arc<WebState>) -> Router {
     Router::new()
-        .route("/v1/events", get(events::read).post(post::submit))
+        .route("/v1/events", get(reading::read).post(post::submit))
         .route("/v1/events/{id}", get(details::event))
         .route("/v1/events/{id}/trace", get(details::trace))
         .route("/v1/stats", get(stats::stats))
         .route("/v1/status", get(details::status))
         .route("/v1/openapi.json", get(details::openapi))
         .with_state(Arc::clone(state))
-        .merge(metrics::routes(state.services.metrics.clone()))
+        .merge(metrics::routes(without_clients(state.services.metrics.clone())))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(state), guard::guard))
+}
+
+/// Who else reads here is not for clients: `[metrics]` shows it to the operator.
+fn without_clients(source: MetricsSource) -> MetricsSource {
+    let asked = Arc::clone(&source.snapshot);
+    let snapshot = Arc::new(move || -> BoxFuture<'static, Option<Box<Snapshot>>> {
+        let asked = asked();
+        Box::pin(async move {
+            let mut snapshot = asked.await?;
+            let is_own = |consumer: &str| !consumer.contains('/');
+            snapshot.clients.clear();
+            snapshot.consumers.retain(|consumer| is_own(&consumer.name));
+            snapshot.health.retain(|item| item.consumer.as_deref().is_none_or(is_own));
+            Some(snapshot)
+        })
+    });
+    MetricsSource { snapshot, ..source }
 }
 
 async fn unknown_path() -> Problem {

@@ -12,6 +12,7 @@ use crate::cli::failure::CommandFailure;
 use crate::cli::labels;
 use crate::cli::place::{NodeDirectory, ask_for};
 use crate::cli::status;
+use crate::clock;
 use crate::control::{ControlRefusal, ControlRequest, EventFacts, EventRef};
 use crate::identity::PublisherName;
 use crate::limits::LINE_BYTES_MAX;
@@ -183,6 +184,11 @@ fn meta(target: &EventFacts, (event_type, format): (&str, &str), how: TakeBack) 
     }
     if target.sealed {
         meta["seal"] = true.into();
+    }
+    // What replaces an event does not outlive it.
+    let expires = target.expires.filter(|at| how == TakeBack::Replace && *at > clock::now().wall);
+    if let Some(at) = expires {
+        meta["expires"] = at.to_string().into();
     }
     meta
 }

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::codec::{decode_text, text_of};
+use super::codec::decode_text;
+use super::text_of;
 use super::{ForeignFormat, foreign_format};
 use crate::limits::{RECENT_MESSAGES_BYTES_MAX, RECENT_MESSAGES_MAX};
 

@@ -2,10 +2,13 @@
 //! that fails anywhere gives nothing.
 
 use super::decoded::check_links;
-use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
+use super::{
+    DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent, text_of,
+};
 use crate::event::check_body;
 use crate::event::json::{self, JsonKind, JsonRead, JsonScan};
-use crate::format::label::{EventLabel, LabelPayload};
+use crate::format::event_label::EventLabel;
+use crate::format::label::LabelPayload;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, MESSAGE_VALUES_MAX};
 
@@ -142,10 +145,4 @@ fn odd(number: &str) -> SubmitError {
 
 fn too_many_values() -> String {
     format!("more than {MESSAGE_VALUES_MAX} values")
-}
-
-/// Returns the text of an object, on one line.
-pub(super) fn text_of(object: &JsonObject) -> String {
-    // Maps with keys of text can always be written.
-    serde_json::to_string(object).unwrap_or_default()
 }

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::codec::{read_object, text_of};
+use super::codec::read_object;
+use super::text_of;
 use super::{
     ConversionReport, DecodedEvent, EncodeOptions, EventView, ForeignFormat, ForeignLink, JsonObject,
     decode_text, encode_event, foreign_format,
@@ -13,7 +14,8 @@ use crate::envelope::content::content_uuid;
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonError, JsonRead};
 use crate::format::door::DoorDefaults;
-use crate::format::label::{EventLabel, LabelPayload};
+use crate::format::event_label::EventLabel;
+use crate::format::label::LabelPayload;
 use crate::format::meta::{EventMeta, MetaReader, Names};
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, HopPath, ProjectName, PublisherName};

@@ -3,11 +3,10 @@
 
 use uuid::Uuid;
 
-use super::codec::text_of;
 use super::report::ConversionReport;
-use super::{ForeignLink, JsonObject};
+use super::{ForeignLink, JsonObject, text_of};
 use crate::event::{check_body, json};
-use crate::format::label::EventLabel;
+use crate::format::event_label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::{EXPLODED_BYTES_MAX, EXPLODED_EVENTS_MAX, LINKS_MAX, MESSAGE_VALUES_MAX};
 

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::codec::{read_object, text_of};
+use super::codec::read_object;
 use super::convert::put_label;
+use super::text_of;
 use super::{
     EncodeOptions, EventView, ForeignFormat, ForeignMessage, JsonObject, decode_text, encode_event,
     foreign_format,
@@ -15,8 +16,8 @@ use crate::envelope::Core;
 use crate::event::EventFormat;
 use crate::event::json::{self, JsonKind};
 use crate::format::edit;
+use crate::format::event_label::EventLabel;
 use crate::format::handoff::Carried;
-use crate::format::label::EventLabel;
 use crate::format::refusal::SubmitError;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;

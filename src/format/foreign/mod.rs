@@ -30,7 +30,7 @@ pub(crate) use misp::feed;
 pub(crate) use misp::{MispPart, take_apart as take_misp_apart};
 pub(crate) use report::ConversionReport;
 
-use super::label::EventLabel;
+use super::event_label::EventLabel;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, HopPath, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
@@ -39,6 +39,12 @@ use crate::time::Timestamp;
 
 /// A JSON object, with its keys in order.
 pub(crate) type JsonObject = Map<String, Value>;
+
+/// Returns the text of an object, on one line.
+fn text_of(object: &JsonObject) -> String {
+    // Maps with keys of text can always be written.
+    serde_json::to_string(object).unwrap_or_default()
+}
 
 /// A format that is not IntelMQ's. The next one is a file with this trait, and a table.
 pub(crate) trait ForeignFormat: Sync {

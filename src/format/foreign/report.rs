@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::super::label;
+use super::super::event_label;
 
 /// Notes that are kept for one message.
 const NOTES_MAX: usize = 64;
@@ -56,7 +56,7 @@ impl ConversionReport {
     }
 
     fn add(&mut self, place: String, outcome: NoteOutcome) {
-        let place = label::shown(&place, SHOWN_CHARS);
+        let place = event_label::shown(&place, SHOWN_CHARS);
         let note = ConversionNote { place, outcome };
         // The events of one message share most of their notes.
         if self.notes.contains(&note) {

@@ -1,8 +1,10 @@
 //! Tests labels in every place in which a producer may write one.
 
 use super::*;
+use crate::format::refusal::SubmitCode;
 use crate::format::{ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
+use crate::policy::Tlp;
 
 fn door(default_tlp: Tlp) -> DoorDefaults {
     let (publisher, project) =

@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::marker::{HandedFile, HandedMark};
 use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
+use crate::clock;
 use crate::door::FeedTarget;
 use crate::files;
 use crate::format::foreign::feed::{FeedEvent, FeedObject, event_uuid, interval_start, read_line};
 use crate::identity::PublisherName;
 use crate::limits::{FEED_KEPT_MS, FEED_PAUSE_MAX_MS};
 use crate::policy::Tlp;
-use crate::time::{Now, Timestamp};
+use crate::time::{Now, Tick, Timestamp};
 
 /// The next write waits so many times as long as the last one took.
-const PAUSE_TIMES: u32 = 10;
+const PAUSE_TIMES: u64 = 10;
 
 pub(crate) struct FeedReceiver {
     target: FeedTarget,
@@ -32,7 +32,7 @@ pub(crate) struct FeedReceiver {
     handed: HandedFile,
     now: fn() -> Now,
     feeds: [FeedDir; 2],
-    not_before: Instant,
+    not_before: Tick,
 }
 
 impl FeedReceiver {
@@ -46,7 +46,7 @@ impl FeedReceiver {
             FeedDir::new(target.dir.clone(), 0o755, 0o644),
             FeedDir::new(target.dir.join("restricted"), 0o750, 0o640),
         ];
-        Self { target, publisher, handed, now, feeds, not_before: Instant::now() }
+        Self { target, publisher, handed, now, feeds, not_before: clock::now().tick }
     }
 
     fn write(&mut self, lines: &[PreparedLine]) -> io::Result<()> {
@@ -248,11 +248,13 @@ impl DeliveryTarget for FeedReceiver {
 
     /// Each write makes the files of the running interval anew: it waits for more lines in proportion.
     async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
-        tokio::time::sleep_until(self.not_before).await;
-        let begun = Instant::now();
+        let begun = clock::now().tick;
+        tokio::time::sleep(Duration::from_millis(self.not_before.since_ms(begun))).await;
+        let begun = clock::now().tick;
         let written = tokio::task::block_in_place(|| self.write(lines));
-        let pause = (begun.elapsed() * PAUSE_TIMES).min(Duration::from_millis(FEED_PAUSE_MAX_MS));
-        self.not_before = Instant::now() + pause;
+        let ended = clock::now().tick;
+        let pause = ended.since_ms(begun).saturating_mul(PAUSE_TIMES).min(FEED_PAUSE_MAX_MS);
+        self.not_before = ended.plus_ms(pause);
         written.map_err(|error| ReceiverError::Io("writing the feed", error))?;
         Ok(lines.len())
     }

@@ -14,7 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::fault::StompFault;
 use super::frame::{StompFrame, encode};
 use crate::door::BrokerAddress;
-use crate::limits::{STOMP_BEAT_MS, STOMP_CONNECT_MS};
+use crate::limits::{STOMP_BEAT_MS, STOMP_CONNECT_MS, STOMP_EARLY_BYTES_MAX, STOMP_EARLY_MAX};
+use crate::local::stomp::frame::FrameFault;
 use crate::local::{secret, tls};
 use crate::resolving::in_words;
 
@@ -111,7 +112,7 @@ impl StompConnection {
         connection.silence = match offered.unwrap_or(0) {
             0 => None,
             // Either side may beat more slowly than the other one asks.
-            theirs => Some(Duration::from_millis(3 * u64::max(theirs, STOMP_BEAT_MS))),
+            theirs => Some(Duration::from_millis(u64::max(theirs, STOMP_BEAT_MS).saturating_mul(3))),
         };
         Ok(connection)
     }
@@ -156,10 +157,19 @@ impl StompConnection {
             ("receipt", id),
         ];
         self.send(encode("SUBSCRIBE", &headers)).await?;
+        let mut bytes = 0;
         loop {
             match self.read_frame().await? {
                 frame if frame.command == "RECEIPT" => return Ok(()),
-                frame => self.early.push_back(frame),
+                frame if frame.command == "MESSAGE" => {
+                    bytes += frame.body.len();
+                    if bytes > STOMP_EARLY_BYTES_MAX || self.early.len() >= STOMP_EARLY_MAX {
+                        let server = self.server.clone();
+                        return Err(StompFault::Nonsense { server, fault: FrameFault::LongBody });
+                    }
+                    self.early.push_back(frame);
+                }
+                _ => {}
             }
         }
     }

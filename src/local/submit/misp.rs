@@ -114,7 +114,7 @@ impl MispDoor {
     async fn round(&self) -> Result<Option<String>, PullStop> {
         let source = &self.pull.source;
         let server = MispServer::of(source)?;
-        let now = self.unless_stopping(server.clock()).await?;
+        let now = self.unless_stopping(server.clock()).await??;
         let cursor: PullCursor =
             self.pull.pulled.read(CURSOR).map_err(|error| self.disk(&error))?.unwrap_or_default();
         let same = cursor.url == source.url.to_string() && cursor.tags == source.tags;
@@ -122,11 +122,18 @@ impl MispDoor {
         let to = now.saturating_sub(UNSETTLED_S);
         // MISP reads a 0 as "not given".
         let mut from = until.saturating_sub(OVERLAP_S).max(1);
-        let mut limit = LIST_FIRST;
+        let (mut limit, mut limit_max) = (LIST_FIRST, u64::MAX);
         let mut missed: Option<(u64, String)> = None;
         while from <= to {
             let window = PublishedWindow { from, to, tags: &source.tags };
-            let list = self.unless_stopping(server.list(&window, limit)).await?;
+            let list = match self.unless_stopping(server.list(&window, limit)).await? {
+                Err(AskFault::Http(HttpFault::TooLarge { .. } | HttpFault::Silent { .. })) if limit > 1 => {
+                    limit_max = limit - 1;
+                    limit /= 2;
+                    continue;
+                }
+                list => list?,
+            };
             // Before its events are taken: of a first list, that takes minutes.
             self.door.counters.well();
             let last = list.last().map_or(from, |listing| listing.published);
@@ -134,7 +141,11 @@ impl MispDoor {
             // The next list begins with the last second of this one: pages by number would shift while events are
             // published. If it would begin where this one began, it has to be longer.
             if !whole && (last <= from || !list.is_sorted_by_key(|listing| listing.published)) {
-                limit *= 2;
+                if limit >= limit_max {
+                    let what = format!("more than {limit} events of one second: too long a list");
+                    return Err(PullStop::Fault(what));
+                }
+                limit = limit_max.min(2 * limit);
                 continue;
             }
             for listing in &list {
@@ -150,7 +161,7 @@ impl MispDoor {
             if whole {
                 break;
             }
-            (from, limit) = (last, LIST_FIRST);
+            (from, limit) = (last, LIST_FIRST.min(limit_max));
         }
         Ok(missed.map(|(_, what)| what))
     }
@@ -158,11 +169,8 @@ impl MispDoor {
     async fn unless_stopping<T>(
         &self,
         asking: impl Future<Output = Result<T, AskFault>>,
-    ) -> Result<T, PullStop> {
-        match self.door.stopping.run_until_cancelled(asking).await {
-            Some(answer) => Ok(answer?),
-            None => Err(PullStop::Stopping),
-        }
+    ) -> Result<Result<T, AskFault>, PullStop> {
+        self.door.stopping.run_until_cancelled(asking).await.ok_or(PullStop::Stopping)
     }
 
     fn disk(&self, error: &std::io::Error) -> PullStop {
@@ -235,7 +243,8 @@ impl MispDoor {
             let is_known_here = is_new && self.is_known_here(part).await?;
             for line in lines {
                 match is_known_here {
-                    true => drop(record.parts.insert(part.uuid, line.record)),
+                    // This door did not send it, and never takes it back.
+                    true => drop(record.parts.insert(part.uuid, line.record.never_sent())),
                     false => due.push((part, line)),
                 }
             }
@@ -269,16 +278,12 @@ impl MispDoor {
     ) -> Result<DueLine, PullStop> {
         let is_first = due.record.id == part.uuid && !due.record.withdrawn;
         let (due, outcome) = match outcome {
-            // An earlier version was taken, and the record of it is lost, or was not written before a crash.
+            // An earlier version of which the record is lost, or an event that came through another door: nothing
+            // shows which, so it is not replaced.
             SubmissionOutcome::Refused(error) if error.code == SubmitCode::IdConflict && is_first => {
-                let [replacing, new] = DueLine::after_conflict(part, whole);
-                match self.door.submit(&replacing.line).await.ok_or(PullStop::Stopping)? {
-                    SubmissionOutcome::Refused(error) if error.code == SubmitCode::BadMeta => {
-                        let outcome = self.door.submit(&new.line).await.ok_or(PullStop::Stopping)?;
-                        (new, outcome)
-                    }
-                    outcome => (replacing, outcome),
-                }
+                let new = DueLine::after_conflict(part, whole);
+                let outcome = self.door.submit(&new.line).await.ok_or(PullStop::Stopping)?;
+                (new, outcome)
             }
             outcome => (due, outcome),
         };

@@ -30,6 +30,8 @@ use rest::{N6Rest, RestWindow};
 
 /// Messages of one subscription that are not acknowledged.
 const PREFETCH: usize = 256;
+/// Bytes of bodies after which a batch ends.
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A batch ends if no further message comes for so long.
 const BATCH_GAP: Duration = Duration::from_millis(100);
 /// Without a message for so long, the door notes how far it is.
@@ -207,9 +209,9 @@ impl N6Door {
                 let window = RestWindow { from, until: (to < began).then_some(to) };
                 match rest.messages(resource, &window).await {
                     // Half of the time has about half of the messages.
-                    Err(AskFault::Http(HttpFault::TooLarge { .. })) if to - from > 1 => {
-                        to = from + (to - from) / 2
-                    }
+                    Err(AskFault::Http(
+                        HttpFault::TooLarge { .. } | HttpFault::Silent { .. } | HttpFault::Broken { .. },
+                    )) if to - from > 1 => to = from + (to - from) / 2,
                     Err(fault) => return Err(fault.told()),
                     Ok(messages) => {
                         if self.settle(&messages).await < messages.len() {
@@ -245,19 +247,20 @@ impl N6Door {
 /// Reads messages as long as they come one after the other. It may be given up: what was read then is not acknowledged.
 async fn read_batch(connection: &mut StompConnection) -> Result<MessageBatch, StompFault> {
     let mut messages = Vec::new();
-    let mut wait = IDLE;
-    while messages.len() < PREFETCH {
+    let (mut wait, mut bytes) = (IDLE, 0);
+    while messages.len() < PREFETCH && bytes < BATCH_BYTES_MAX {
         let Ok(frame) = tokio::time::timeout(wait, connection.next()).await else {
             connection.waited(wait)?;
             break;
         };
         let frame = frame?;
         if frame.command == "MESSAGE" {
+            bytes += frame.body.len();
             messages.push(frame);
             wait = BATCH_GAP;
         }
     }
     // With half of its messages acknowledged, the broker would have sent more.
-    let is_drained = messages.len() < PREFETCH / 2;
+    let is_drained = messages.len() < PREFETCH / 2 && bytes < BATCH_BYTES_MAX;
     Ok(MessageBatch { messages, is_drained })
 }

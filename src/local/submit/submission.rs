@@ -149,11 +149,15 @@ pub(crate) enum SubmissionOutcome {
 impl EventSubmitter {
     /// Creates a submitter with the defaults of `door`, in front of what all doors share.
     pub(crate) fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
+        let secret = match &door.client {
+            Some(client) => behind.body_id_secret.of_client(client.as_str()),
+            None => behind.body_id_secret.clone(),
+        };
         Self {
             door,
             admits: None,
             signer: behind.signer.clone(),
-            secret: behind.body_id_secret.clone(),
+            secret,
             trust: behind.trust.clone(),
             opening: behind.opening.clone(),
             now: behind.now,

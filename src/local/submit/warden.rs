@@ -178,7 +178,7 @@ impl WardenDoor {
     /// Returns the place after which this door reads: that of its file, or the newest message of a server that it has not
     /// read before. From there it looks back at once.
     async fn begin(&self) -> Result<u64, WardenFault> {
-        if let Some(cursor) = self.file.read(&self.url) {
+        if let Some(cursor) = self.file.read(&self.url).map_err(WardenFault::Cursor)? {
             return Ok(cursor);
         }
         let newest = self.client.newest_id().await?;
@@ -189,7 +189,8 @@ impl WardenDoor {
     /// Goes on with a server that has lost its newest messages, or began anew: their ids come a second time.
     async fn went_back(&self, place: &mut WardenPlace, newest: u64) {
         let before = place.cursor;
-        *place = WardenPlace::new(newest, self.now());
+        // Its ids stand for other messages now: all that it has are read, and known ones are duplicates by their names.
+        *place = WardenPlace::new(0, self.now());
         self.keep(place.cursor).await;
         self.door.counters.failed(format!(
             "the newest message of the server had the id {before}, and now it has {newest}: read again from {}",

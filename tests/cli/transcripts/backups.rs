@@ -101,6 +101,19 @@ fn nothing_is_replaced_and_nothing_is_restored_in_part() {
     shell.says("restore b.tar half", "", 1, "", half);
     assert!(!shell.path().join("half/keys").exists());
 
+    let elsewhere = shell.path().join("elsewhere");
+    let config = fs::read_to_string(shell.path().join("at/intelmesh.toml")).unwrap();
+    let paths = format!("{config}\n[paths]\nlists = \"{}\"\n", elsewhere.display());
+    fs::write(shell.path().join("at/intelmesh.toml"), paths).unwrap();
+    shell.done("backup out.tar -C at");
+    let out = format!(
+        "error: {} of the backup is not below x\nhint: restore writes nowhere else: \
+         take the archive apart (tar -xf), and put each file where it belongs\n",
+        elsewhere.display()
+    );
+    shell.says("restore out.tar x", "", 1, "", &out);
+    assert!(!elsewhere.exists() && !shell.path().join("x").exists());
+
     let whole = fs::read(shell.path().join("b.tar")).unwrap();
     let secret = whole.windows(11).position(|bytes| bytes == b"PRIVATE KEY").unwrap();
     let mut changed = whole.clone();

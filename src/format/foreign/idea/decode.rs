@@ -11,13 +11,13 @@ use super::table::{
     find,
 };
 use super::{IdeaFormat, strings, syntax, uuid_of};
+use crate::format::event_label::EventLabel;
 use crate::format::foreign::decoded::{EventCollector, too_many_events};
 use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::MessagePart;
 use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignFormat as _, ForeignLink, JsonObject};
-use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::parse_uuid;
 use crate::limits::EXPLODED_EVENTS_MAX;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{DecodedMessage, EncodeOptions, EncodedMessage, EventView, ForeignFormat, JsonObject, NotSent};
-use crate::format::label::EventLabel;
+use crate::format::event_label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::policy::Tlp;
 

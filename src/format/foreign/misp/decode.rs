@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::table::{LOOSE, REFERENCES};
 use super::{event_of, labels, objects};
+use crate::format::event_label::EventLabel;
 use crate::format::foreign::codec::read_object;
 use crate::format::foreign::decoded::EventCollector;
 use crate::format::foreign::flat::FlatEvent;
@@ -13,7 +14,6 @@ use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::{MessagePart, whole_number};
 use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignLink, JsonObject};
-use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, parse_uuid};
 use crate::link::Term;
@@ -177,7 +177,10 @@ fn link_of(reference: &JsonObject) -> Option<ForeignLink> {
         let kind = text("relationship_type")?;
         REFERENCES.iter().find(|(name, _)| *name == kind).map(|(_, relation)| *relation)
     };
-    let relation = own.filter(|name| *name != "parent").or_else(foreign).unwrap_or("related");
+    // Whoever may write in MISP takes back nothing that this node signed.
+    let takes_back = |name: &str| ["replaces", "withdraws"].contains(&name);
+    let relation =
+        own.filter(|name| *name != "parent" && !takes_back(name)).or_else(foreign).unwrap_or("related");
     Some(ForeignLink::own(relation, right))
 }
 

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::super::JsonObject;
-use crate::format::label::{EventLabel, inside_extra};
+use crate::format::event_label::EventLabel;
+use crate::format::label::inside_extra;
 use crate::format::meta::begins_with_tlp;
 
 const TAG: &str = "a tag of the payload";

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::decode::is_deleted;
 use super::table::LOOSE;
 use super::{event_of, labels, objects};
+use crate::format::event_label::EventLabel;
 use crate::format::foreign::JsonObject;
 use crate::format::foreign::shape::MessagePart;
-use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::{EventId, parse_uuid};
 use crate::policy::Tlp;
@@ -113,6 +113,7 @@ impl EventHead {
     fn part(&self, list: &str, members: JsonObject, around: Option<EventLabel>) -> MispPart {
         let label = labels::strictest(&members, &[]).into_iter().chain(around).chain(self.label.clone());
         let tlp = EventLabel::strictest(label).map(|label| label.tlp);
+        let tlp = if is_for_few(&members) { Some(Tlp::Red) } else { tlp };
         let version = Uuid::new_v5(&self.uuid, self.content(&members, tlp).as_bytes());
         let given = members.get("uuid").and_then(Value::as_str).and_then(|text| parse_uuid(text).ok());
         let stamp = members.get("timestamp").map(Value::to_string).unwrap_or_default();
@@ -140,6 +141,13 @@ impl EventHead {
         put_content(members, &mut text);
         text
     }
+}
+
+/// Returns true if MISP shows it to its own organisation alone (0), or to a sharing group (4), or so a part of it.
+fn is_for_few(members: &JsonObject) -> bool {
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    matches!(members.get("distribution").and_then(number), Some(0 | 4))
+        || objects(members, "Attribute").into_iter().any(is_for_few)
 }
 
 /// Adds the members that decide what an object, attribute or reference becomes.

@@ -161,9 +161,5 @@ pub(crate) const LOOSE: &[(&str, &[&str])] = &[
 ];
 
 /// (type of a reference, link), for references that no node of ours wrote.
-pub(crate) const REFERENCES: &[(&str, &str)] = &[
-    ("child-of", "derived-from"),
-    ("derived-from", "derived-from"),
-    ("supersedes", "replaces"),
-    ("duplicate-of", "corroborates"),
-];
+pub(crate) const REFERENCES: &[(&str, &str)] =
+    &[("child-of", "derived-from"), ("derived-from", "derived-from"), ("duplicate-of", "corroborates")];

@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::table::{CATEGORY_TO_TYPE, PORTS, TEXTS};
 use super::{N6Format, is_id, uuid_of};
+use crate::format::event_label::EventLabel;
 use crate::format::foreign::decoded::{EventCollector, too_many_events};
 use crate::format::foreign::flat::FlatEvent;
 use crate::format::foreign::moment::{UtcMoment, ZoneRule};
 use crate::format::foreign::report::ConversionReport;
 use crate::format::foreign::shape::{MessagePart, whole_number};
 use crate::format::foreign::{DecodedEvent, DecodedMessage, ForeignFormat as _, ForeignLink, JsonObject};
-use crate::format::label::EventLabel;
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::limits::EXPLODED_EVENTS_MAX;
 

@@ -50,6 +50,11 @@ impl EventRecord {
 }
 
 impl PartRecord {
+    /// Returns the record of an event that another door took: it is not there to be replaced or withdrawn here.
+    pub(crate) fn never_sent(self) -> Self {
+        Self { withdrawn: true, ..self }
+    }
+
     /// Returns true if the part is stricter now, or may be: the label of the door is not known here.
     fn is_milder_than(&self, part: &MispPart) -> bool {
         match (self.tlp.as_deref().and_then(Tlp::parse), part.tlp) {
@@ -80,10 +85,9 @@ impl DueLine {
         }
     }
 
-    /// Returns the lines to try, one after the other, for a part of which another version has its id already. Its label
-    /// is not known: if it was milder, the new version cannot replace it.
-    pub(crate) fn after_conflict(part: &MispPart, whole: Uuid) -> [Self; 2] {
-        [Some(part.uuid), None].map(|before| Self::version(part, whole, part.later_id, before))
+    /// Returns the line for a part whose id another event has already.
+    pub(crate) fn after_conflict(part: &MispPart, whole: Uuid) -> Self {
+        Self::version(part, whole, part.later_id, None)
     }
 
     fn version(part: &MispPart, whole: Uuid, id: Uuid, before: Option<Uuid>) -> Self {

@@ -21,9 +21,16 @@ pub(super) struct CursorFile(pub PathBuf);
 
 impl CursorFile {
     /// Returns the cursor on this server; `None` if there is none yet.
-    pub(crate) fn read(&self, url: &ServerUrl) -> Option<u64> {
-        let cursor: Cursor = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
-        (cursor.url == url.to_string()).then_some(cursor.id)
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged: to begin anew would leave messages out.
+    pub(crate) fn read(&self, url: &ServerUrl) -> io::Result<Option<u64>> {
+        let bytes = match fs::read(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let cursor: Cursor = serde_json::from_slice(&bytes)?;
+        Ok((cursor.url == url.to_string()).then_some(cursor.id))
     }
 
     pub(crate) fn write(&self, url: &ServerUrl, id: u64) -> io::Result<()> {
