@@ -26,3 +26,13 @@ fn a_body_id_is_the_hmac_of_the_body_under_the_secret_of_the_node() {
     assert_ne!(id, secret.uuid_of(b"{\"a\":2}"));
     assert_ne!(id, BodyIdSecret::new([2; 32]).uuid_of(b"{\"a\":1}"));
 }
+
+/// It may be meant for others, and the second client was told that it was published.
+#[test]
+fn one_body_of_two_clients_is_two_events() {
+    let secret = BodyIdSecret::new([7; 32]);
+    let ids = ["soc", "noc"].map(|client| secret.of_client(client).uuid_of(b"{}"));
+    assert_ne!(ids[0], ids[1]);
+    assert_ne!(ids[0], secret.uuid_of(b"{}"));
+    assert_eq!(ids[0], secret.of_client("soc").uuid_of(b"{}"));
+}

@@ -130,3 +130,37 @@ pub(super) fn question_about(part: &MispPart) -> Option<Bytes> {
     let id = part.shows.as_ref()?.to_string();
     Some(json!({"meta": {"format": "intelmq"}, "payload": {"extra.intelmesh.uuid": id}}).to_string().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::foreign::take_misp_apart;
+
+    fn part(value: &str, deleted: bool) -> MispPart {
+        let text = json!({"Event": {"uuid": "b0c63d16-c237-5786-a151-b7cc906314ec", "Attribute": [{
+            "uuid": "e8aca276-d8d7-5649-88be-3bce383fa416", "type": "ip-src", "category": "Network activity",
+            "value": value, "timestamp": "1767225605", "deleted": deleted,
+        }]}});
+        take_misp_apart(text.as_object().unwrap()).unwrap().parts.remove(0)
+    }
+
+    /// An author in MISP can give an object the UUID of any event of this node.
+    #[test]
+    fn event_of_another_door_is_never_taken_back() {
+        let first = part("192.0.2.1", false);
+        let whole = Uuid::nil();
+        let sent = DueLine::of(&first, whole, None).remove(0).record;
+        let lines = |known: &PartRecord, part: &MispPart| {
+            let lines = DueLine::of(part, whole, Some(known));
+            lines.iter().map(|due| String::from_utf8(due.line.to_vec()).unwrap()).collect::<String>()
+        };
+        assert!(lines(&sent, &part("192.0.2.2", false)).contains("replaces"));
+        let seen = sent.never_sent();
+        for later in [part("192.0.2.2", false), part("192.0.2.1", true)] {
+            let lines = lines(&seen, &later);
+            assert!(!lines.contains("replaces") && !lines.contains("withdraws"), "{lines}");
+        }
+        let conflict = DueLine::after_conflict(&part("192.0.2.2", false), whole);
+        assert!(!String::from_utf8(conflict.line.to_vec()).unwrap().contains("replaces"));
+    }
+}

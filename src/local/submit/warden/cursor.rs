@@ -40,3 +40,21 @@ impl CursorFile {
         files::replace(&self.0, &text, 0o600)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To begin anew would leave out all that the server had before its last messages.
+    #[test]
+    fn damaged_cursor_is_an_error_and_no_beginning() {
+        let home = tempfile::tempdir().unwrap();
+        let file = CursorFile(home.path().join("cursors/soc"));
+        let url = ServerUrl::parse("https://warden.example/warden3").unwrap();
+        assert_eq!(file.read(&url).unwrap(), None);
+        file.write(&url, 7).unwrap();
+        assert_eq!(file.read(&url).unwrap(), Some(7));
+        fs::write(&file.0, "{\"url\":").unwrap();
+        assert!(file.read(&url).is_err());
+    }
+}
